@@ -1,0 +1,265 @@
+//! Who hears of a decision, and in which words.
+//!
+//! A decision has labels; the first route whose every label matches names the receiver. The words
+//! are composed for each channel: plain text for e-mail, the Amazon Q custom notification for
+//! chat, with everything that came from outside escaped.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use crate::customer::{Customer, Scalar};
+use crate::expr::Truth;
+use crate::facts::Facts;
+use crate::journal::{ChangeKind, JournalEntry, Reason};
+use crate::lifecycle::{Lifecycle, Receiver};
+
+/// SNS takes subjects of fewer than 100 characters.
+const MAX_SUBJECT_CHARS: usize = 99;
+/// SNS takes 262,144 bytes in all; a text for people never needs more than this.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// A message for one receiver.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// The name of the SNS topic.
+    pub topic: String,
+    /// One line of at most 99 characters.
+    pub subject: String,
+    /// The message as e-mail: plain text.
+    pub text: String,
+    /// The message for chat: an Amazon Q Developer custom notification.
+    pub chat: Json,
+    /// For filter policies: `kind`, `severity`, `stage`, `standard`, `band`, `state`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Labels of a decision; `segment` may have many values, the others one.
+pub type Labels = BTreeMap<&'static str, Vec<String>>;
+
+/// The labels an entry has by itself; with those of its customer they are [`labels`].
+fn own_labels(entry: &JournalEntry, lifecycle: &Lifecycle) -> Labels {
+    let mut labels = Labels::new();
+    let mut put = |label, value: Option<&str>| {
+        if let Some(value) = value {
+            labels.insert(label, vec![value.to_owned()]);
+        }
+    };
+    put("kind", Some(entry.kind.as_str()));
+    match entry.kind {
+        ChangeKind::Stage => {
+            put("stage", entry.to.as_deref());
+            put("from", entry.from.as_deref());
+        }
+        ChangeKind::Risk => put("band", entry.to.as_deref()),
+        ChangeKind::Finding => {
+            put("state", entry.to.as_deref());
+            let name = entry.rule.strip_prefix("standards.");
+            put("standard", name);
+            let standard = name.and_then(|name| lifecycle.standard(name));
+            put("severity", standard.map(|standard| standard.severity.as_str()));
+        }
+    }
+    labels
+}
+
+/// The labels of an entry, for routes to match.
+#[must_use]
+pub fn labels(entry: &JournalEntry, customer: &Customer, lifecycle: &Lifecycle) -> Labels {
+    let mut labels = own_labels(entry, lifecycle);
+    if let (Some(stage), true) = (&customer.status.stage, entry.kind != ChangeKind::Stage) {
+        labels.insert("stage", vec![stage.name.clone()]);
+    }
+    let facts = Facts::new(customer, lifecycle, entry.at);
+    let segments = lifecycle.segments.iter();
+    let inside = segments.filter(|segment| facts.answer(&segment.condition) == Truth::Yes);
+    labels.insert("segment", inside.map(|segment| segment.name.clone()).collect());
+    labels
+}
+
+fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
+    let values = labels.get(label.as_str());
+    values.is_some_and(|values| values.iter().any(|value| wanted.contains(value)))
+}
+
+/// Whether any route may ask for an entry, as far as can be told without its customer.
+#[must_use]
+pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
+    let labels = own_labels(entry, lifecycle);
+    let is_open = |matcher: &(String, Vec<String>)| {
+        let of_customer = matcher.0 == "segment" || matcher.0 == "stage";
+        has(&labels, matcher) || (of_customer && !labels.contains_key(matcher.0.as_str()))
+    };
+    lifecycle.routes.iter().any(|route| route.matchers.iter().all(is_open))
+}
+
+/// The receiver of the first route that matches.
+#[must_use]
+pub fn route<'l>(labels: &Labels, lifecycle: &'l Lifecycle) -> Option<&'l Receiver> {
+    let mut routes = lifecycle.routes.iter();
+    let route = routes.find(|route| route.matchers.iter().all(|matcher| has(labels, matcher)))?;
+    lifecycle.receiver(&route.to)
+}
+
+/// Composes the message of an entry for its receiver; `None` when no route asks for it.
+#[must_use]
+pub fn alert(
+    customer_id: &str,
+    entry: &JournalEntry,
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+) -> Option<Alert> {
+    let labels = labels(entry, customer, lifecycle);
+    let receiver = route(&labels, lifecycle)?;
+    let name = match customer.profile.traits.get("name").map(|state| &state.value) {
+        Some(Scalar::Text(name)) if !name.trim().is_empty() => one_line(name),
+        _ => one_line(customer_id),
+    };
+    let headline = headline(entry);
+    let standard = entry.rule.strip_prefix("standards.").and_then(|name| lifecycle.standard(name));
+    let owner = match entry.kind {
+        ChangeKind::Finding => standard.map(|standard| standard.owner.clone()),
+        ChangeKind::Stage | ChangeKind::Risk => {
+            let stage = customer.status.stage.as_ref();
+            stage.and_then(|stage| lifecycle.stage(&stage.name)?.owner.clone())
+        }
+    };
+    let owner = owner.map(|owner| owner_name(&owner, customer));
+    let mut text = format!("{name}: {headline}.\n\nWhy:\n");
+    for reason in &entry.reasons {
+        text.push_str(&format!("- {}\n", sentence(reason)));
+    }
+    text.push_str(&format!("\nRule: {}\nCustomer: {}\n", entry.rule, one_line(customer_id)));
+    if let Some(owner) = &owner {
+        text.push_str(&format!("Owner: {owner}\n"));
+    }
+    let hash: String = entry.config_hash.chars().take(12).collect();
+    text.push_str(&format!(
+        "Decided: {} (journal entry {}, lifecycle file {hash})\n",
+        entry.at, entry.seq
+    ));
+    cut_bytes(&mut text, MAX_TEXT_BYTES);
+    let subject = cut_chars(&format!("{name}: {headline}"), MAX_SUBJECT_CHARS);
+    let mut attributes: BTreeMap<String, String> = BTreeMap::new();
+    for (label, values) in &labels {
+        if let ([value], false) = (values.as_slice(), *label == "segment") {
+            attributes.insert((*label).to_owned(), value.clone());
+        }
+    }
+    let chat = chat(customer_id, entry, &name, &headline, owner.as_deref(), &attributes);
+    Some(Alert { topic: receiver.topic.clone(), subject, text, chat, attributes })
+}
+
+/// What happened, without the customer's name and without a full stop.
+fn headline(entry: &JournalEntry) -> String {
+    let to = entry.to.as_deref().unwrap_or("none");
+    match (entry.kind, &entry.from) {
+        (ChangeKind::Stage, Some(from)) => format!("{from} → {to}"),
+        (ChangeKind::Stage, None) => format!("starts in {to}"),
+        (ChangeKind::Risk, Some(from)) => format!("churn risk {from} → {to}"),
+        (ChangeKind::Risk, None) => format!("churn risk {to}"),
+        (ChangeKind::Finding, _) => {
+            let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
+            let verb = if to == "closed" { "no longer breached" } else { "breached" };
+            format!("standard {standard} {verb}")
+        }
+    }
+}
+
+/// A reason as a line: the expression, and what it read.
+fn sentence(reason: &Reason) -> String {
+    let inputs: Vec<String> = reason
+        .inputs
+        .iter()
+        .map(|(name, value)| {
+            let shown = match value {
+                Json::Null => "not known".to_owned(),
+                Json::String(text) => one_line(text),
+                other => other.to_string(),
+            };
+            format!("{name} = {shown}")
+        })
+        .collect();
+    let expression = one_line(&reason.expression);
+    if inputs.is_empty() { expression } else { format!("{expression} ({})", inputs.join(", ")) }
+}
+
+/// An owner that is a trait is the person the trait names.
+fn owner_name(owner: &str, customer: &Customer) -> String {
+    let name = owner.strip_prefix("traits.").unwrap_or(owner);
+    match customer.profile.traits.get(name).map(|state| &state.value) {
+        Some(Scalar::Text(person)) => one_line(person),
+        _ => owner.to_owned(),
+    }
+}
+
+/// The custom notification of Amazon Q Developer in chat applications: `version`, `source` and
+/// `content.description` are required, values of `additionalContext` are strings, and updates
+/// with one `threadId` share a thread.
+fn chat(
+    customer_id: &str,
+    entry: &JournalEntry,
+    name: &str,
+    headline: &str,
+    owner: Option<&str>,
+    attributes: &BTreeMap<String, String>,
+) -> Json {
+    let mut description = format!("*{}*: {}", escape(name), escape(headline));
+    for reason in entry.reasons.iter().take(6) {
+        description.push_str(&format!("\n• {}", escape(&sentence(reason))));
+    }
+    if let Some(owner) = owner {
+        description.push_str(&format!("\nOwner: {}", escape(owner)));
+    }
+    cut_bytes(&mut description, 3_000);
+    let mut context: BTreeMap<&str, String> =
+        attributes.iter().map(|(label, value)| (label.as_str(), value.clone())).collect();
+    context.insert("customer", one_line(customer_id));
+    context.insert("rule", entry.rule.clone());
+    context.insert("config_hash", entry.config_hash.clone());
+    json!({
+        "version": "1.0",
+        "source": "custom",
+        "id": format!("{}-{}", one_line(customer_id), entry.seq),
+        "content": {
+            "textType": "client-markdown",
+            "title": cut_chars(&escape(&format!("{name}: {headline}")), 150),
+            "description": description,
+            "keywords": [entry.kind.as_str()],
+        },
+        "metadata": {
+            "threadId": format!("{}:{}", one_line(customer_id), entry.rule),
+            "summary": cut_chars(&escape(&format!("{name}: {headline}")), 150),
+            "eventType": format!("lifecycle.{}", entry.kind.as_str()),
+            "relatedResources": [format!("customer/{}", one_line(customer_id))],
+            "additionalContext": context,
+        },
+    })
+}
+
+/// Text for a chat client: its three control characters, escaped.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Control characters and line breaks become spaces.
+fn one_line(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    cut_chars(line.trim(), 200)
+}
+
+fn cut_chars(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(most - 1).collect();
+    cut.push('…');
+    cut
+}
+
+fn cut_bytes(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most - 3));
+        text.push('…');
+    }
+}

@@ -1,0 +1,345 @@
+//! The one question: given a customer, a lifecycle and an instant, what should be true?
+//!
+//! Every function here is pure and answers with changes and their reasons; nothing is changed
+//! until [`crate::customer::Status::apply`] makes a change true. Deciding the same again, with
+//! nothing new, decides nothing.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::customer::{Customer, StageState};
+use crate::expr::{Condition, Truth};
+use crate::facts::Facts;
+use crate::journal::{Change, Effect, Reason};
+use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Stage};
+use crate::period::{Calendar, DAY, Period};
+use crate::score::{self, Risk};
+use crate::standard;
+use crate::timeline::{Stretch, change_points, held_since};
+
+#[cfg(test)]
+mod tests;
+
+/// What should change about a customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The step to another stage, and why each other stage was not taken.
+    pub stage: StageStep,
+    /// The findings to open and close.
+    pub findings: Vec<Change>,
+}
+
+impl Decision {
+    /// Whether anything should change.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.stage.change.is_some() || !self.findings.is_empty()
+    }
+}
+
+/// Decides stage and findings. (Risk is assessed apart: [`assess_risk`].)
+#[must_use]
+pub fn decide(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
+    Decision {
+        stage: step(customer, lifecycle, now),
+        findings: standard::judge_all(customer, lifecycle, now),
+    }
+}
+
+/// The outcome of the stage step.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StageStep {
+    /// The move, if there is one.
+    pub change: Option<Change>,
+    /// Each candidate that was not taken, by its index in the lifecycle, and why.
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// Why a candidate stage was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The present stage has no exit to it.
+    NoExit,
+    /// It may not be entered from the present stage.
+    NotFromHere,
+    /// Its condition does not hold, or its `leave` does.
+    DoesNotHold,
+    /// Its condition cannot be told: something is missing.
+    Unknown,
+    /// Its condition has held since this instant, which is not yet long enough.
+    HeldSince(Timestamp),
+    /// It holds, but the present stage keeps its customers until this instant.
+    KeptUntil(Timestamp),
+    /// It holds, but its priority is not above that of the present stage, which holds too.
+    NotAbovePresent,
+    /// It holds, but another stage that holds has a higher priority.
+    Outranked,
+}
+
+/// The stage step: one move at most. New customers (and those whose stage the file no longer has)
+/// take the highest-priority stage that holds, whatever its `for`.
+#[must_use]
+pub fn step(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> StageStep {
+    let facts = Facts::new(customer, lifecycle, now);
+    let present = customer.status.stage.as_ref();
+    match present.and_then(|state| Some((state, lifecycle.stage(&state.name)?))) {
+        None => first_stage(&facts, present),
+        Some((state, stage)) => {
+            leave(&facts, state, stage).unwrap_or_else(|| next_stage(&facts, state, stage))
+        }
+    }
+}
+
+fn first_stage(facts: &Facts<'_>, present: Option<&StageState>) -> StageStep {
+    let mut refused = Vec::new();
+    let mut best: Option<(i32, usize)> = None;
+    for (index, stage) in facts.lifecycle.stages.iter().enumerate() {
+        let Some(enter) = &stage.enter else { continue };
+        if enter.from.is_some() {
+            refused.push((index, Refusal::NotFromHere));
+            continue;
+        }
+        match answer(facts, stage, enter) {
+            Truth::No => refused.push((index, Refusal::DoesNotHold)),
+            Truth::Unknown => refused.push((index, Refusal::Unknown)),
+            Truth::Yes => match best {
+                Some((priority, _)) if priority >= enter.priority => {
+                    refused.push((index, Refusal::Outranked));
+                }
+                _ => {
+                    refused.extend(best.map(|(_, other)| (other, Refusal::Outranked)));
+                    best = Some((enter.priority, index));
+                }
+            },
+        }
+    }
+    let change = best.and_then(|(_, index)| {
+        let to = &facts.lifecycle.stages[index];
+        let when = &to.enter.as_ref()?.when;
+        Some(enter_stage(facts, present, &to.name, format!("stages.{}.enter", to.name), when))
+    });
+    StageStep { change, refused }
+}
+
+/// `leave` is judged first: a lower bar to stay than to enter.
+fn leave(facts: &Facts<'_>, state: &StageState, stage: &Stage) -> Option<StageStep> {
+    let leave = stage.leave.as_ref()?;
+    // Its target is an exit, listed or not.
+    let exit = stage.exit_to(&leave.to);
+    let exit = exit.unwrap_or_else(|| Exit { to: leave.to.clone(), at_once: false });
+    if !is_left(facts, stage) || kept_until(facts, state, stage, &exit).is_some() {
+        return None;
+    }
+    let rule = format!("stages.{}.leave", stage.name);
+    let change = enter_stage(facts, Some(state), &leave.to, rule, &leave.when);
+    Some(StageStep { change: Some(change), refused: Vec::new() })
+}
+
+fn next_stage(facts: &Facts<'_>, state: &StageState, present: &Stage) -> StageStep {
+    let mut refused = Vec::new();
+    let mut best: Option<(i32, usize)> = None;
+    let rank = present.enter.as_ref().map_or(i32::MIN, |enter| enter.priority);
+    let no_longer_holds = !still_holds(facts, present);
+    for (index, stage) in facts.lifecycle.stages.iter().enumerate() {
+        let Some(enter) = stage.enter.as_ref().filter(|_| stage.name != present.name) else {
+            continue;
+        };
+        let refusal = match present.exit_to(&stage.name) {
+            None => Some(Refusal::NoExit),
+            Some(_) if enter.from.as_ref().is_some_and(|from| !from.contains(&state.name)) => {
+                Some(Refusal::NotFromHere)
+            }
+            Some(exit) => match answer(facts, stage, enter) {
+                Truth::No => Some(Refusal::DoesNotHold),
+                Truth::Unknown => Some(Refusal::Unknown),
+                Truth::Yes => has_held(facts, &enter.when, enter.hold).err().or_else(|| {
+                    let kept = kept_until(facts, state, present, &exit);
+                    kept.map(Refusal::KeptUntil).or_else(|| {
+                        let above = enter.priority > rank || no_longer_holds;
+                        (!above).then_some(Refusal::NotAbovePresent)
+                    })
+                }),
+            },
+        };
+        match (refusal, best) {
+            (Some(refusal), _) => refused.push((index, refusal)),
+            (None, Some((priority, _))) if priority >= enter.priority => {
+                refused.push((index, Refusal::Outranked));
+            }
+            (None, _) => {
+                refused.extend(best.map(|(_, other)| (other, Refusal::Outranked)));
+                best = Some((enter.priority, index));
+            }
+        }
+    }
+    let change = best.and_then(|(_, index)| {
+        let to = &facts.lifecycle.stages[index];
+        let when = &to.enter.as_ref()?.when;
+        let rule = format!("stages.{}.enter", to.name);
+        Some(enter_stage(facts, Some(state), &to.name, rule, when))
+    });
+    StageStep { change, refused }
+}
+
+/// Whether a customer may enter a stage by its condition; not where the stage would be left again
+/// at once by its own `leave`.
+fn answer(facts: &Facts<'_>, stage: &Stage, enter: &Enter) -> Truth {
+    match facts.answer(&enter.when) {
+        Truth::Yes if is_left(facts, stage) => Truth::No,
+        answer => answer,
+    }
+}
+
+/// Whether a stage still holds its customer against stages of no higher priority. What cannot be
+/// told holds; with a `leave` the stage holds until that says otherwise, which is the lower bar.
+fn still_holds(facts: &Facts<'_>, present: &Stage) -> bool {
+    match (&present.leave, &present.enter) {
+        (Some(_), _) => !is_left(facts, present),
+        (None, Some(enter)) => facts.answer(&enter.when) != Truth::No,
+        (None, None) => false,
+    }
+}
+
+fn is_left(facts: &Facts<'_>, stage: &Stage) -> bool {
+    stage.leave.as_ref().is_some_and(|leave| {
+        facts.answer(&leave.when) == Truth::Yes && has_held(facts, &leave.when, leave.hold).is_ok()
+    })
+}
+
+/// Whether a condition that holds now has held for as long as is asked.
+fn has_held(facts: &Facts<'_>, when: &Condition, hold: Option<Period>) -> Result<(), Refusal> {
+    let Some(hold) = hold else { return Ok(()) };
+    let calendar = &facts.lifecycle.calendar;
+    let look_back = SignedDuration::from_secs(look_back(calendar, hold));
+    let since = held_since(facts, when, look_back).unwrap_or(facts.as_of);
+    if calendar.after(since, hold) <= facts.as_of { Ok(()) } else { Err(Refusal::HeldSince(since)) }
+}
+
+/// The most seconds that a period can take.
+fn look_back(calendar: &Calendar, period: Period) -> i64 {
+    match period {
+        Period::Elapsed(seconds) => seconds,
+        Period::Workdays(_) => i64::from(calendar.at_most_days(period)) * DAY,
+    }
+}
+
+/// Until when the present stage keeps its customers, when that is not over yet.
+fn kept_until(
+    facts: &Facts<'_>,
+    state: &StageState,
+    present: &Stage,
+    exit: &Exit,
+) -> Option<Timestamp> {
+    let stay = present.stay_at_least.filter(|_| !exit.at_once)?;
+    let until = facts.lifecycle.calendar.after(state.since, stay);
+    (until > facts.as_of).then_some(until)
+}
+
+fn enter_stage(
+    facts: &Facts<'_>,
+    from: Option<&StageState>,
+    to: &str,
+    rule: String,
+    when: &Condition,
+) -> Change {
+    Change {
+        effect: Effect::EnterStage,
+        from: from.map(|stage| stage.name.clone()),
+        to: Some(to.to_owned()),
+        rule,
+        reasons: reasons(facts, when),
+    }
+}
+
+/// The parts of a condition that hold, with what they read.
+pub(crate) fn reasons(facts: &Facts<'_>, when: &Condition) -> Vec<Reason> {
+    let leaves = when.leaves(facts);
+    let all: Vec<Reason> = leaves.iter().map(Reason::of_leaf).collect();
+    let decisive: Vec<Reason> = all.iter().filter(|reason| reason.value == true).cloned().collect();
+    if decisive.is_empty() { all } else { decisive }
+}
+
+/// Assesses risk: the new assessment, and the change of band when there is one.
+#[must_use]
+pub fn assess_risk(
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Option<(Risk, Option<Change>)> {
+    let facts = Facts::new(customer, lifecycle, now);
+    let risk = score::risk(&facts)?;
+    let before = customer.status.risk.as_ref().map(|risk| risk.band.clone());
+    let change = (before.as_ref() != Some(&risk.band)).then(|| Change {
+        effect: Effect::EnterBand,
+        from: before,
+        to: Some(risk.band.clone()),
+        rule: "risk.bands".to_owned(),
+        reasons: risk.reasons.clone(),
+    });
+    Some((risk, change))
+}
+
+/// The first instant after `now` and up to `until` at which [`decide`] would change something with
+/// no new event.
+#[must_use]
+pub fn next_due(
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+    until: Timestamp,
+) -> Option<Timestamp> {
+    let facts = Facts::new(customer, lifecycle, now);
+    let ahead = Stretch { after: now.as_second(), until: until.as_second() };
+    let mut points = Vec::new();
+    for (when, hold) in conditions(lifecycle) {
+        let back = hold.map_or(0, |hold| look_back(&lifecycle.calendar, hold));
+        let stretch = Stretch { after: ahead.after - back, until: ahead.until };
+        for at in change_points(&facts, when, stretch) {
+            points.push(at);
+            if let (Some(hold), Ok(since)) = (hold, Timestamp::from_second(at)) {
+                points.push(lifecycle.calendar.after(since, hold).as_second());
+            }
+        }
+    }
+    let deadlines = deadlines(&facts);
+    points.extend(deadlines.into_iter().map(|at| at.as_second()));
+    points.retain(|at| ahead.after < *at && *at <= ahead.until);
+    points.sort_unstable();
+    points.dedup();
+    let mut instants = points.into_iter().filter_map(|at| Timestamp::from_second(at).ok());
+    instants.find(|at| decide(customer, lifecycle, *at).is_change())
+}
+
+fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, Option<Period>)> {
+    let stages = lifecycle.stages.iter().flat_map(|stage| {
+        let enter = stage.enter.as_ref().map(|enter| (&enter.when, enter.hold));
+        let leave = stage.leave.as_ref().map(|leave| (&leave.when, leave.hold));
+        [enter, leave].into_iter().flatten()
+    });
+    let standards = lifecycle.standards.iter().filter_map(|standard| standard.only_if.as_ref());
+    stages.chain(standards.map(|condition| (condition, None)))
+}
+
+/// Instants at which a stage's keeping, a stage's time or a promise runs out.
+fn deadlines(facts: &Facts<'_>) -> Vec<Timestamp> {
+    let calendar = &facts.lifecycle.calendar;
+    let mut found = Vec::new();
+    if let Some(state) = &facts.customer.status.stage
+        && let Some(stage) = facts.lifecycle.stage(&state.name)
+    {
+        let periods = [stage.stay_at_least, stage.target, stage.stuck];
+        found.extend(
+            periods.into_iter().flatten().map(|period| calendar.after(state.since, period)),
+        );
+    }
+    let runs_out = |standard: &crate::lifecycle::Standard| match &standard.promise {
+        Promise::Deadline { .. } | Promise::Silence { .. } => {
+            standard::runs_out(facts, &standard.promise)
+        }
+        Promise::Required(_) | Promise::StageOverdue(_) => None,
+    };
+    found.extend(facts.lifecycle.standards.iter().filter_map(runs_out));
+    // A promise is broken after its instant, not at it.
+    let after = found.iter().map(|at| *at + SignedDuration::from_secs(1));
+    found = found.iter().copied().chain(after).collect();
+    found
+}

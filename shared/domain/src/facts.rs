@@ -1,0 +1,213 @@
+//! What is known of a customer at an instant: the row that conditions and formulas read.
+//!
+//! Everything is told as of the instant, from what was known by then: metrics from their cells, a
+//! trait since its last change, the stage and the band of risk since they were set. An instant
+//! before the customer's first event knows nothing.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::customer::{Customer, Scalar, Series, TraitState};
+use crate::distinct::Distinct;
+use crate::expr::{Condition, Name, Row, Truth, Type, Value};
+use crate::lifecycle::{Lifecycle, MetricKind, Slot};
+use crate::period::DAY;
+use crate::score;
+use crate::tally::{Cell, Tally};
+
+#[cfg(test)]
+mod tests;
+
+/// A customer seen at an instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The customer.
+    pub customer: &'a Customer,
+    /// The lifecycle whose names are used.
+    pub lifecycle: &'a Lifecycle,
+    /// The instant.
+    pub as_of: Timestamp,
+}
+
+impl<'a> Facts<'a> {
+    /// A customer at an instant.
+    #[must_use]
+    pub fn new(customer: &'a Customer, lifecycle: &'a Lifecycle, as_of: Timestamp) -> Facts<'a> {
+        Facts { customer, lifecycle, as_of }
+    }
+
+    /// The same customer at another instant.
+    #[must_use]
+    pub fn at(&self, as_of: Timestamp) -> Facts<'a> {
+        Facts { as_of, ..*self }
+    }
+
+    /// Answers a condition; unknown before the customer's first event.
+    #[must_use]
+    pub fn answer(&self, condition: &Condition) -> Truth {
+        if self.as_of.as_second() < self.first_second() {
+            return Truth::Unknown;
+        }
+        condition.truth(self)
+    }
+
+    /// The second of the customer's first event.
+    pub(crate) fn first_second(&self) -> i64 {
+        self.customer.profile.first_seen.div_euclid(1_000)
+    }
+
+    /// A metric; `None` is missing.
+    #[must_use]
+    pub fn metric(&self, index: usize) -> Option<f64> {
+        let now = self.as_of.as_second();
+        match &self.lifecycle.metrics[index].kind {
+            MetricKind::Total { measure, minus, over } => {
+                let after = over.map(|over| now - over);
+                let total = |measure| self.tally(measure).map_or(0.0, |t| t.total(after, now));
+                Some(total(*measure) - minus.map_or(0.0, total))
+            }
+            MetricKind::DaysWith { measure, over } => {
+                let calendar = &self.lifecycle.calendar;
+                let cells =
+                    self.tally(*measure).map_or(&[][..], |t| t.between(Some(now - over), now));
+                let mut days = 0.0;
+                let mut last: Option<Date> = None;
+                for cell in cells {
+                    let date = Timestamp::from_second(cell.at).map(|at| calendar.date(at)).ok();
+                    if date != last {
+                        days += 1.0;
+                        last = date;
+                    }
+                }
+                Some(days)
+            }
+            MetricKind::Distinct { measure, over } => {
+                Some(self.set(*measure).map_or(0.0, |set| set.count(now - over, now)))
+            }
+            MetricKind::Latest { measure, stale_after } => {
+                let newest = self.newest(*measure)?;
+                let is_fresh = stale_after.is_none_or(|limit| now - newest.at <= limit);
+                is_fresh.then_some(newest.value)
+            }
+            MetricKind::DaysSince { measure } => {
+                let last = self.last_event(*measure)?;
+                Some((now - last).div_euclid(DAY) as f64)
+            }
+            MetricKind::Change { measure, over } => {
+                let tally = self.tally(*measure)?;
+                let before = tally.total(Some(now - 2 * over), now - over);
+                let recent = tally.total(Some(now - over), now);
+                (before != 0.0).then(|| (recent - before) / before * 100.0)
+            }
+            MetricKind::Formula(formula) => formula.number(self),
+        }
+    }
+
+    /// The last event a measure counted by this instant, in seconds since the epoch.
+    #[must_use]
+    pub fn last_event(&self, measure: usize) -> Option<i64> {
+        self.tally(measure)?.last(self.as_of.as_second())
+    }
+
+    /// A trait's value by now; `None` is missing.
+    #[must_use]
+    pub fn told(&self, index: usize) -> Option<&'a TraitState> {
+        let state = self.customer.profile.traits.get(&self.lifecycle.traits[index].name)?;
+        let known = state.since <= self.as_of.as_millisecond() && state.value != Scalar::Null;
+        known.then_some(state)
+    }
+
+    /// Whether a metric is missing only because its newest value is too old.
+    pub(crate) fn is_stale(&self, index: usize) -> bool {
+        let MetricKind::Latest { measure, stale_after: Some(_) } =
+            &self.lifecycle.metrics[index].kind
+        else {
+            return false;
+        };
+        self.newest(*measure).is_some() && self.metric(index).is_none()
+    }
+
+    fn newest(&self, measure: usize) -> Option<Cell> {
+        match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
+            Series::Latest(tally) => tally.newest(self.as_of.as_second()),
+            _ => None,
+        }
+    }
+
+    fn tally(&self, measure: usize) -> Option<&'a Tally> {
+        match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
+            Series::Tally(tally) => Some(tally),
+            _ => None,
+        }
+    }
+
+    fn set(&self, measure: usize) -> Option<&'a Distinct> {
+        match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
+            Series::Distinct(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// A trait's value, if it is one of the declared type.
+    pub(crate) fn trait_value(&self, index: usize) -> Value<'a> {
+        let Some(state) = self.told(index) else { return Value::Missing };
+        match (&state.value, &self.lifecycle.traits[index].ty) {
+            (Scalar::Number(number), Type::Number) => Value::Number(*number),
+            (Scalar::Text(text), Type::Number) => {
+                let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+                number.map_or(Value::Missing, Value::Number)
+            }
+            (Scalar::Text(text), Type::Text | Type::Words(_)) => Value::Text(text),
+            (Scalar::Text(text), Type::Date) => {
+                date_of(text, self.lifecycle).map_or(Value::Missing, Value::Date)
+            }
+            (Scalar::YesNo(flag), Type::YesNo) => Value::YesNo(*flag),
+            (Scalar::Text(text), Type::YesNo) => match text.as_str() {
+                "true" | "yes" => Value::YesNo(true),
+                "false" | "no" => Value::YesNo(false),
+                _ => Value::Missing,
+            },
+            _ => Value::Missing,
+        }
+    }
+}
+
+/// A date as senders write it: `2026-12-25`, or an instant whose local date counts.
+fn date_of(text: &str, lifecycle: &Lifecycle) -> Option<Date> {
+    if text.len() > 10
+        && let Ok(instant) = text.parse::<Timestamp>()
+    {
+        return Some(lifecycle.calendar.date(instant));
+    }
+    text.get(..10).unwrap_or(text).parse().ok()
+}
+
+impl Row for Facts<'_> {
+    fn get(&self, name: &Name) -> Value<'_> {
+        let number = |value: Option<f64>| value.map_or(Value::Missing, Value::Number);
+        let status = &self.customer.status;
+        let stage = status.stage.as_ref().filter(|stage| stage.since <= self.as_of);
+        let risk = status.risk.as_ref().filter(|risk| risk.band_since <= self.as_of);
+        match Slot::of(name.slot) {
+            Slot::Metric(index) => number(self.metric(index)),
+            Slot::Trait(index) => self.trait_value(index),
+            Slot::Segment(index) => match self.lifecycle.segments[index].condition.truth(self) {
+                Truth::Yes => Value::YesNo(true),
+                Truth::No => Value::YesNo(false),
+                Truth::Unknown => Value::Missing,
+            },
+            Slot::StageName => stage.map_or(Value::Missing, |stage| Value::Text(&stage.name)),
+            Slot::StageDays => number(stage.map(|stage| {
+                (self.as_of.as_second() - stage.since.as_second()).div_euclid(DAY) as f64
+            })),
+            Slot::RiskBand => risk.map_or(Value::Missing, |risk| Value::Text(&risk.band)),
+            Slot::RiskProbability => number(risk.map(|risk| risk.probability)),
+            Slot::HealthScore => number(score::health(self).map(|health| health.score)),
+            Slot::Open => Value::Missing,
+        }
+    }
+
+    fn today(&self) -> Date {
+        self.lifecycle.calendar.date(self.as_of)
+    }
+}

@@ -1,0 +1,242 @@
+//! The journal: every decision about a customer, with its reasons, in a chain of hashes.
+//!
+//! An entry names the hash of the one before it and is sealed by its own, SHA-256 over its JSON
+//! without the `hash` member, so that a later change of any entry shows.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use crate::expr::{Leaf, Truth, Value};
+use crate::lifecycle::Lifecycle;
+
+#[cfg(test)]
+mod tests;
+
+/// Where a customer's journal stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// The sequence number of the last entry; 0 before the first.
+    pub seq: u64,
+    /// The hash of the last entry.
+    pub hash: [u8; 32],
+}
+
+/// What kind of change an entry records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// The customer moved to another stage.
+    Stage,
+    /// The risk went into another band.
+    Risk,
+    /// A finding was opened or closed.
+    Finding,
+}
+
+impl ChangeKind {
+    /// The word of the wire format.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChangeKind::Stage => "stage",
+            ChangeKind::Risk => "risk",
+            ChangeKind::Finding => "finding",
+        }
+    }
+}
+
+/// One reason: a condition (or factor), what it came to, and the values it read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The text of the lifecycle file.
+    pub expression: String,
+    /// True, false or null for unknown; a number for a factor.
+    pub value: Json,
+    /// Every name it read, and its value.
+    pub inputs: BTreeMap<String, Json>,
+}
+
+impl Reason {
+    /// A condition's part as a reason.
+    #[must_use]
+    pub fn of_leaf(leaf: &Leaf<'_>) -> Reason {
+        Reason {
+            expression: leaf.expression.to_owned(),
+            value: match leaf.value {
+                Truth::Yes => Json::from(true),
+                Truth::No => Json::from(false),
+                Truth::Unknown => Json::Null,
+            },
+            inputs: leaf
+                .inputs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value_json(*value)))
+                .collect(),
+        }
+    }
+
+    /// A fact that is no condition: a name and its value.
+    #[must_use]
+    pub fn of_fact(expression: String, inputs: &[(&str, Json)]) -> Reason {
+        let inputs = inputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Reason { expression, value: Json::from(true), inputs: inputs.collect() }
+    }
+}
+
+/// A value of a condition as JSON; missing is null.
+#[must_use]
+pub fn value_json(value: Value<'_>) -> Json {
+    match value {
+        Value::Missing => Json::Null,
+        Value::Number(number) => number_json(number),
+        Value::Text(text) => Json::from(text),
+        Value::Date(date) => Json::from(date.to_string()),
+        Value::YesNo(flag) => Json::from(flag),
+    }
+}
+
+/// A number as JSON: whole numbers without a fraction.
+#[must_use]
+pub fn number_json(number: f64) -> Json {
+    if number.fract() == 0.0 && number.abs() < 9.0e15 {
+        Json::from(number as i64)
+    } else {
+        Json::from(number)
+    }
+}
+
+/// A decision to change something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// What it does to the customer's status.
+    pub effect: Effect,
+    /// What it was.
+    pub from: Option<String>,
+    /// What it becomes.
+    pub to: Option<String>,
+    /// The rule of the lifecycle file that decided, as `stages.churned.enter`.
+    pub rule: String,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// What a change does to a customer's status.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// The customer moves to the stage `to`.
+    EnterStage,
+    /// The risk goes into the band `to`.
+    EnterBand,
+    /// A breach of a standard was found.
+    OpenFinding {
+        /// The standard.
+        standard: String,
+        /// What makes this breach a different one from the next.
+        key: String,
+    },
+    /// A breach was mended, or no longer counts.
+    CloseFinding {
+        /// The standard.
+        standard: String,
+        /// The key it was opened with.
+        key: String,
+    },
+}
+
+impl Change {
+    /// What kind of change it is.
+    #[must_use]
+    pub fn kind(&self) -> ChangeKind {
+        match self.effect {
+            Effect::EnterStage => ChangeKind::Stage,
+            Effect::EnterBand => ChangeKind::Risk,
+            Effect::OpenFinding { .. } | Effect::CloseFinding { .. } => ChangeKind::Finding,
+        }
+    }
+}
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// 1 for the customer's first entry.
+    pub seq: u64,
+    /// The instant the decision is of.
+    pub at: Timestamp,
+    /// What kind of change.
+    pub kind: ChangeKind,
+    /// What it was.
+    pub from: Option<String>,
+    /// What it became.
+    pub to: Option<String>,
+    /// The rule that decided.
+    pub rule: String,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// The lifecycle file that decided.
+    pub config_hash: String,
+    /// The hash of the entry before; empty for the first.
+    pub prev: String,
+    /// The hash of this entry.
+    pub hash: String,
+}
+
+impl JournalEntry {
+    /// Seals a change as the next entry of a journal and moves its head on.
+    #[must_use]
+    pub fn seal(
+        change: &Change,
+        at: Timestamp,
+        lifecycle: &Lifecycle,
+        head: &mut JournalHead,
+    ) -> JournalEntry {
+        let prev = if head.seq == 0 { String::new() } else { crate::hex(&head.hash) };
+        let mut entry = JournalEntry {
+            seq: head.seq + 1,
+            at,
+            kind: change.kind(),
+            from: change.from.clone(),
+            to: change.to.clone(),
+            rule: change.rule.clone(),
+            reasons: change.reasons.clone(),
+            config_hash: lifecycle.hash.clone(),
+            prev,
+            hash: String::new(),
+        };
+        let digest = entry.digest();
+        entry.hash = crate::hex(&digest);
+        *head = JournalHead { seq: entry.seq, hash: digest };
+        entry
+    }
+
+    /// SHA-256 over the entry's JSON, members in the order of the struct, `hash` empty.
+    fn digest(&self) -> [u8; 32] {
+        let unsealed = JournalEntry { hash: String::new(), ..self.clone() };
+        let bytes = serde_json::to_vec(&unsealed).expect("an entry is plain data");
+        Sha256::digest(&bytes).into()
+    }
+
+    /// Whether the entry is as it was sealed.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        crate::hex(&self.digest()) == self.hash
+    }
+}
+
+/// The first entry of a chain, in rising order, that does not follow from the ones before.
+#[must_use]
+pub fn first_break(entries: &[JournalEntry]) -> Option<u64> {
+    let mut prev = String::new();
+    let mut seq = 0;
+    for entry in entries {
+        if entry.seq != seq + 1 || entry.prev != prev || !entry.is_intact() {
+            return Some(entry.seq);
+        }
+        seq = entry.seq;
+        prev.clone_from(&entry.hash);
+    }
+    None
+}

@@ -1,0 +1,44 @@
+//! The customer lifecycle as pure decisions.
+//!
+//! This crate answers one question: given what happened to a customer, what a lifecycle file says
+//! and an instant, what should be true, and why? It is the same code in the nightly run, in a
+//! replay over history, in a test under a virtual clock and in an explanation.
+//!
+//! Where things live: [`lifecycle`] is the file and its checks, [`expr`] the language of its
+//! conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn events into a
+//! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`] and
+//! [`standard`] decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
+//! decisions; [`alert`] puts them into words.
+//!
+//! Invariants: nothing here can fail for an outside reason. `now` is always a parameter. The crate
+//! knows no AWS, no network, no storage, no environment and no clock.
+
+pub mod alert;
+pub mod customer;
+pub mod decide;
+pub mod distinct;
+pub mod event;
+pub mod expr;
+pub mod facts;
+pub mod fold;
+pub mod journal;
+pub mod lifecycle;
+pub mod measure;
+pub mod period;
+pub mod score;
+pub mod standard;
+pub mod tally;
+pub mod timeline;
+
+#[cfg(test)]
+mod tests_support;
+
+/// Bytes as lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,530 @@
+//! The lifecycle file as it is written: the YAML vocabulary, with the place of every word.
+//!
+//! Nothing here is checked beyond its shape; [`super::load`] turns it into a [`super::Lifecycle`].
+//! Unknown keys are errors, so nothing in a file is silently ignored.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use crate::expr::ConditionSource;
+
+/// A word of the file and where it stands.
+pub type Word = Spanned<String>;
+/// Something the vocabulary has and this version does not do yet: kept to name its line.
+pub type Later = Option<Spanned<IgnoredAny>>;
+
+/// A YAML mapping in the order of the file, with the place of each key.
+#[derive(Debug)]
+pub struct Entries<V>(pub Vec<(Word, V)>);
+
+impl<V> Default for Entries<V> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
+            type Value = Entries<V>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a mapping of names")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The version of this vocabulary: 1.
+    pub version: Spanned<u32>,
+    /// Name, time zone and calendar.
+    #[serde(default)]
+    pub workspace: Workspace,
+    /// What a customer is: `account` or `user`.
+    pub subject: Option<Spanned<Subject>>,
+    /// Facts the senders tell us.
+    #[serde(default)]
+    pub traits: Entries<Spanned<TraitType>>,
+    /// Numbers counted from events.
+    #[serde(default)]
+    pub metrics: Entries<Spanned<Metric>>,
+    /// Named questions.
+    #[serde(default)]
+    pub segments: Entries<ConditionSource>,
+    /// The stages.
+    pub stages: Entries<Stage>,
+    /// The same lifecycle with other numbers for a segment.
+    pub overlays: Later,
+    /// The health scorecard.
+    pub health: Option<Scorecard>,
+    /// Churn risk.
+    pub risk: Option<Risk>,
+    /// Sources and what silence from one means.
+    pub feeds: Later,
+    /// What to do on entry, on risk, on a finding.
+    pub playbooks: Later,
+    /// What we promised ourselves.
+    #[serde(default)]
+    pub standards: Entries<Spanned<Standard>>,
+    /// Who hears of what.
+    pub alerts: Option<Alerts>,
+}
+
+/// Name, time zone and calendar of the workspace.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workspace {
+    /// The company's name.
+    pub name: Option<String>,
+    /// An IANA time zone; UTC where it is absent.
+    pub timezone: Option<Word>,
+    /// `mon-fri` where it is absent.
+    pub workdays: Option<Word>,
+    /// Dates nobody works.
+    #[serde(default)]
+    pub holidays: Vec<Word>,
+}
+
+/// What a customer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// Events of an account's users roll up to the account.
+    Account,
+    /// Each user is a customer.
+    User,
+}
+
+/// The type of a trait: a name with an optional `?`, or a list of words.
+#[derive(Debug)]
+pub enum TraitType {
+    /// `text`, `number?`, `date?`, `email?`, `yes_no?`, `account?`.
+    Named(String),
+    /// One of these words.
+    Words(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for TraitType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TypeVisitor;
+        impl<'de> Visitor<'de> for TypeVisitor {
+            type Value = TraitType;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a type such as `number?`, or a list of words")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TraitType, E> {
+                Ok(TraitType::Named(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TraitType, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = seq.next_element()? {
+                    words.push(word);
+                }
+                Ok(TraitType::Words(words))
+            }
+        }
+        deserializer.deserialize_any(TypeVisitor)
+    }
+}
+
+/// A metric: counted from events, or a formula over the others.
+#[derive(Debug)]
+pub enum Metric {
+    /// `metrics.seats_used / traits.seats_bought`
+    Formula(String),
+    /// `{ count: login, over: 7d }`
+    Counted(Box<Counted>),
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MetricVisitor;
+        impl<'de> Visitor<'de> for MetricVisitor {
+            type Value = Metric;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a metric such as `{ count: login, over: 7d }`, or a formula")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Metric, E> {
+                Ok(Metric::Formula(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Metric, A::Error> {
+                let counted =
+                    Deserialize::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(Metric::Counted(counted))
+            }
+        }
+        deserializer.deserialize_any(MetricVisitor)
+    }
+}
+
+/// A metric counted from events; one of the first seven keys says how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counted {
+    /// How many such events.
+    pub count: Option<Word>,
+    /// On how many calendar days there was one.
+    pub days_with: Option<Word>,
+    /// How many different users, or values of `event.property`.
+    pub distinct: Option<Word>,
+    /// The sum of `event.property`.
+    pub sum: Option<Word>,
+    /// The newest value of `event.property`.
+    pub latest: Option<Word>,
+    /// Whole days since the last such event.
+    pub days_since: Option<Word>,
+    /// Percent change of the count against the period before.
+    pub change: Option<Word>,
+    /// Subtracts the count of another event.
+    pub minus: Option<Word>,
+    /// Which events count.
+    #[serde(rename = "where")]
+    pub filter: Option<Word>,
+    /// The window; all of history where it is absent.
+    pub over: Option<Word>,
+    /// For `change`: `previous`.
+    pub against: Option<Word>,
+    /// For `latest`: after so long without news the value counts as missing.
+    pub stale_after: Option<Word>,
+}
+
+/// A stage.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// When a customer enters.
+    pub enter: Option<Enter>,
+    /// When a customer leaves for a named stage, judged before the other stages' criteria.
+    pub leave: Option<Leave>,
+    /// How long an entry holds, but for exits marked `at_once`.
+    pub stay_at_least: Option<Word>,
+    /// How long the stage should take.
+    pub target: Option<Word>,
+    /// After how long the customer is stuck.
+    pub stuck: Option<Word>,
+    /// Who looks after customers in this stage.
+    pub owner: Option<Word>,
+    /// The checkpoint of this stage: a metric's name.
+    pub metric: Option<Word>,
+    /// Where a customer may go from here; anywhere where it is absent.
+    pub exits: Option<Vec<Exit>>,
+    /// Acknowledged handovers.
+    pub handoff: Later,
+    /// Playbooks that run on entry.
+    pub on_enter: Later,
+    /// Progress marks inside the stage.
+    pub checkpoints: Later,
+    /// How long a customer who left must stay away.
+    pub cool_down: Later,
+}
+
+/// The criteria of an entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enter {
+    /// What must hold.
+    pub when: ConditionSource,
+    /// For how long without a break.
+    #[serde(rename = "for")]
+    pub hold: Option<Word>,
+    /// The higher wins.
+    #[serde(default)]
+    pub priority: i32,
+    /// Only from these stages.
+    pub from: Option<Vec<Word>>,
+}
+
+/// The criteria of a departure.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leave {
+    /// What must hold.
+    pub when: ConditionSource,
+    /// For how long without a break.
+    #[serde(rename = "for")]
+    pub hold: Option<Word>,
+    /// Where to.
+    pub to: Word,
+}
+
+/// One exit of a stage: a name, or a name that `stay_at_least` does not hold back.
+#[derive(Debug)]
+pub struct Exit {
+    /// The stage it leads to.
+    pub to: Word,
+    /// Not held back by `stay_at_least`.
+    pub at_once: bool,
+}
+
+impl<'de> Deserialize<'de> for Exit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Marked {
+            to: Word,
+            #[serde(default)]
+            at_once: bool,
+        }
+        enum Either {
+            Name(String),
+            Marked(Marked),
+        }
+        struct ExitVisitor;
+        impl<'de> Visitor<'de> for ExitVisitor {
+            type Value = Either;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a stage, or `{ to: stage, at_once: true }`")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Either, E> {
+                Ok(Either::Name(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Either, A::Error> {
+                Deserialize::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    .map(Either::Marked)
+            }
+        }
+        impl<'de> Deserialize<'de> for Either {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(ExitVisitor)
+            }
+        }
+        let either = Spanned::<Either>::deserialize(deserializer)?;
+        let (referenced, defined) = (either.referenced, either.defined);
+        Ok(match either.value {
+            Either::Name(value) => {
+                Exit { to: Spanned { value, referenced, defined }, at_once: false }
+            }
+            Either::Marked(marked) => Exit { to: marked.to, at_once: marked.at_once },
+        })
+    }
+}
+
+/// A scorecard: weighted factors and bands.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scorecard {
+    /// What is weighed.
+    pub factors: Spanned<Entries<Spanned<Factor>>>,
+    /// From which score on a band begins.
+    #[serde(default)]
+    pub bands: Entries<Spanned<f64>>,
+}
+
+/// One factor of a scorecard.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Factor {
+    /// Points of 100.
+    pub weight: Spanned<f64>,
+    /// A number: a metric, a trait or a formula.
+    pub value: Word,
+    /// The value that earns nothing.
+    pub worst: Spanned<f64>,
+    /// The value that earns all of the weight.
+    pub best: Spanned<f64>,
+}
+
+/// Churn risk.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Risk {
+    /// `scorecard`.
+    pub model: Word,
+    /// The factors of the scorecard; those of `health` where they are absent.
+    pub factors: Option<Spanned<Entries<Spanned<Factor>>>>,
+    /// From which probability on a band begins.
+    #[serde(default)]
+    pub bands: Entries<Spanned<f64>>,
+    /// A rise of this much in 7 days is an alert by itself.
+    pub drop_alert: Later,
+}
+
+/// A standard: one of the first seven keys says what is promised.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standard {
+    /// An event within a period of entering a stage.
+    pub deadline: Option<Spanned<Deadline>>,
+    /// No longer than this without one of these events.
+    pub silence: Option<Spanned<Silence>>,
+    /// Facts that must be known.
+    pub required: Option<Vec<Word>>,
+    /// An event answered by another within a period.
+    pub respond: Later,
+    /// Nobody stays in a stage beyond its `stuck` (or `target`) time.
+    pub stage_overdue: Option<StageChoice>,
+    /// No task stays open beyond its due time.
+    pub task_overdue: Later,
+    /// Steps in an order.
+    pub sequence: Later,
+    /// For whom it holds.
+    pub only_if: Option<ConditionSource>,
+    /// How bad a breach is.
+    pub severity: Spanned<crate::lifecycle::FindingSeverity>,
+    /// Who mends it: a trait, a team or an address.
+    pub owner: Option<Word>,
+    /// A breach is forgiven for so long.
+    pub grace: Later,
+}
+
+/// An event within a period of entering a stage.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadline {
+    /// The stage whose entry starts the clock.
+    pub stage: Word,
+    /// What has to happen.
+    pub event: Word,
+    /// Within what.
+    pub within: Word,
+}
+
+/// No longer than this without one of these events.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Silence {
+    /// Any of these breaks the silence.
+    pub events: Vec<Word>,
+    /// The longest silence.
+    pub limit: Word,
+}
+
+/// `any`, or a list of stages.
+#[derive(Debug)]
+pub enum StageChoice {
+    /// Every stage that has a target.
+    Any,
+    /// These stages.
+    Listed(Vec<Word>),
+}
+
+impl<'de> Deserialize<'de> for StageChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ChoiceVisitor;
+        impl<'de> Visitor<'de> for ChoiceVisitor {
+            type Value = StageChoice;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`any`, or a list of stages")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StageChoice, E> {
+                match text {
+                    "any" => Ok(StageChoice::Any),
+                    other => {
+                        Err(E::custom(format!("`{other}` is neither `any` nor a list of stages")))
+                    }
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<StageChoice, A::Error> {
+                let mut stages = Vec::new();
+                while let Some(stage) = seq.next_element()? {
+                    stages.push(stage);
+                }
+                Ok(StageChoice::Listed(stages))
+            }
+        }
+        deserializer.deserialize_any(ChoiceVisitor)
+    }
+}
+
+/// Who hears of what.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    /// The first that matches wins.
+    pub routes: Vec<Spanned<Route>>,
+    /// Where messages go.
+    pub receivers: Entries<Spanned<Receiver>>,
+    /// Grouping labels.
+    pub group_by: Later,
+    /// How long a new group waits for company.
+    pub group_wait: Later,
+    /// How often a changed group speaks.
+    pub group_interval: Later,
+    /// How often an unchanged group speaks.
+    pub repeat_interval: Later,
+    /// What mutes what.
+    pub inhibit: Later,
+}
+
+/// One route.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Labels and the values that match; everything matches where it is absent.
+    #[serde(default, rename = "match")]
+    pub matchers: Entries<OneOrMany>,
+    /// The receiver.
+    pub to: Word,
+    /// Who hears of it when nobody acts.
+    pub escalate: Later,
+}
+
+/// One word or a list of them.
+#[derive(Debug)]
+pub struct OneOrMany(pub Vec<Word>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        enum Either {
+            One(String),
+            Many(Vec<Word>),
+        }
+        struct EitherVisitor;
+        impl<'de> Visitor<'de> for EitherVisitor {
+            type Value = Either;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a word or a list of words")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Either, E> {
+                Ok(Either::One(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Either, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = seq.next_element()? {
+                    words.push(word);
+                }
+                Ok(Either::Many(words))
+            }
+        }
+        impl<'de> Deserialize<'de> for Either {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(EitherVisitor)
+            }
+        }
+        let either = Spanned::<Either>::deserialize(deserializer)?;
+        let (referenced, defined) = (either.referenced, either.defined);
+        Ok(OneOrMany(match either.value {
+            Either::One(value) => vec![Spanned { value, referenced, defined }],
+            Either::Many(words) => words,
+        }))
+    }
+}
+
+/// Where messages go.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receiver {
+    /// The name of an SNS topic.
+    pub sns: Word,
+    /// `email`, `slack`, or both.
+    #[serde(default)]
+    pub format: Vec<Word>,
+    /// Digest times.
+    pub at: Later,
+}

@@ -1,0 +1,236 @@
+//! Traits and metrics: what is told, and what is counted.
+
+use serde_saphyr::{Location, Spanned};
+
+use super::uses::{self, Uses};
+use super::{Loader, days, words};
+use crate::expr::{Expected, Scope, Type};
+use crate::lifecycle::diagnostic::nearest;
+use crate::lifecycle::file::{self, File, Word};
+use crate::lifecycle::names::{Slot, declare};
+use crate::lifecycle::{Metric, MetricKind, Trait};
+use crate::measure::{Counting, Measures, Need};
+
+impl Loader<'_> {
+    pub(super) fn traits(&mut self, file: &File) -> Vec<Trait> {
+        self.names_fit(&file.traits, "traits");
+        let mut traits = Vec::new();
+        for (name, written) in &file.traits.0 {
+            let (ty, optional) = match &written.value {
+                file::TraitType::Words(list) if list.is_empty() => {
+                    let message = format!("the trait `{}` has no words to choose from", name.value);
+                    self.error(&written.referenced, message).help =
+                        Some("list them, as `[trial, team]`, or make it `text`".into());
+                    continue;
+                }
+                file::TraitType::Words(list) => (words(list), false),
+                file::TraitType::Named(text) => {
+                    let (word, optional) =
+                        text.strip_suffix('?').map_or((text.as_str(), false), |word| (word, true));
+                    let ty = match word {
+                        "text" | "email" => Type::Text,
+                        "number" => Type::Number,
+                        "date" => Type::Date,
+                        "yes_no" => Type::YesNo,
+                        "account" => {
+                            self.error(
+                                &written.referenced,
+                                "account hierarchies are not supported yet",
+                            );
+                            continue;
+                        }
+                        other => {
+                            let known = ["text", "email", "number", "date", "yes_no", "account"];
+                            let help = nearest(other, known).map_or_else(
+                                || {
+                                    "use text, email, number, date, yes_no or a list of words"
+                                        .into()
+                                },
+                                |near| format!("did you mean `{near}`?"),
+                            );
+                            self.error(&written.referenced, format!("`{other}` is no type")).help =
+                                Some(help);
+                            continue;
+                        }
+                    };
+                    (ty, optional)
+                }
+            };
+            let slot = Slot::Trait(traits.len());
+            let path = format!("traits.{}", name.value);
+            // A sender may leave out any fact; `?` says that its author knows.
+            declare(&mut self.scope, &path, ty.clone(), slot, optional);
+            traits.push(Trait { name: name.value.clone(), ty });
+        }
+        traits
+    }
+
+    pub(super) fn metrics(&mut self, file: &File, measures: &mut Measures) -> Vec<Metric> {
+        self.names_fit(&file.metrics, "metrics");
+        for (index, (name, _)) in file.metrics.0.iter().enumerate() {
+            let path = format!("metrics.{}", name.value);
+            declare(&mut self.scope, &path, Type::Number, Slot::Metric(index), true);
+        }
+        let placeholder = MetricKind::DaysSince { measure: 0 };
+        let mut metrics = Vec::new();
+        for (name, written) in &file.metrics.0 {
+            let kind = match &written.value {
+                file::Metric::Counted(counted) => {
+                    self.counted(counted, &written.referenced, measures)
+                }
+                file::Metric::Formula(text) => {
+                    let word = Spanned {
+                        value: text.clone(),
+                        referenced: written.referenced,
+                        defined: written.defined,
+                    };
+                    let scope = self.scope.clone();
+                    self.expression(&word, &scope, Expected::Number).map(MetricKind::Formula)
+                }
+            };
+            let kind = kind.unwrap_or_else(|| placeholder.clone());
+            metrics.push(Metric { name: name.value.clone(), kind });
+        }
+        let uses: Vec<Uses> = metrics
+            .iter()
+            .map(|metric| match &metric.kind {
+                MetricKind::Formula(formula) => {
+                    Uses::of_formula(formula, |name| match Slot::of(name.slot) {
+                        Slot::Metric(index) => Some(index),
+                        _ => None,
+                    })
+                }
+                _ => Uses { steps: 1, others: Vec::new() },
+            })
+            .collect();
+        match uses::steps(&uses) {
+            Ok(steps) => self.metric_steps = steps,
+            Err(endless) => {
+                let names: Vec<&Word> = file.metrics.0.iter().map(|(name, _)| name).collect();
+                self.endless(endless, "formula of", &names);
+            }
+        }
+        metrics
+    }
+
+    fn counted(
+        &mut self,
+        counted: &file::Counted,
+        location: &Location,
+        measures: &mut Measures,
+    ) -> Option<MetricKind> {
+        let kinds = [
+            ("count", &counted.count),
+            ("days_with", &counted.days_with),
+            ("distinct", &counted.distinct),
+            ("sum", &counted.sum),
+            ("latest", &counted.latest),
+            ("days_since", &counted.days_since),
+            ("change", &counted.change),
+        ];
+        let mut given = kinds.iter().filter_map(|(kind, word)| Some((*kind, word.as_ref()?)));
+        let (Some((kind, what)), None) = (given.next(), given.next()) else {
+            let words: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+            self.error(location, format!("a metric has exactly one of {}", words.join(", ")));
+            return None;
+        };
+        for (word, name, fits) in [
+            (&counted.minus, "minus", matches!(kind, "count" | "sum")),
+            (&counted.over, "over", !matches!(kind, "latest" | "days_since")),
+            (&counted.against, "against", kind == "change"),
+            (&counted.stale_after, "stale_after", kind == "latest"),
+        ] {
+            if let (Some(word), false) = (word, fits) {
+                self.error(&word.referenced, format!("`{name}` has no meaning with `{kind}`"));
+            }
+        }
+        if let Some(word) = counted.against.as_ref().filter(|word| word.value != "previous") {
+            self.error(&word.referenced, "`against` can be `previous` only");
+        }
+        let filter = match &counted.filter {
+            None => None,
+            Some(word) => {
+                let mut scope = Scope::new();
+                scope.open("event");
+                Some(self.expression(word, &scope, Expected::YesNo)?)
+            }
+        };
+        let over = match &counted.over {
+            None => None,
+            Some(word) => Some(self.window(word)?),
+        };
+        let needs_over = matches!(kind, "days_with" | "distinct" | "change");
+        if needs_over && over.is_none() {
+            self.error(location, format!("`{kind}` needs a window")).help =
+                Some("add `over: 28d`".into());
+            return None;
+        }
+        let keep = over.map(|seconds| days(seconds) * if kind == "change" { 2 } else { 1 });
+        let name = Some(what.value.clone());
+        let mut add = |counting, event, keep_days| {
+            measures.add(counting, event, filter.clone(), Need { keep_days, window: over })
+        };
+        Some(match kind {
+            "count" => {
+                let measure = add(Counting::Count, name, keep);
+                let minus = counted.minus.as_ref();
+                let minus = minus.map(|word| add(Counting::Count, Some(word.value.clone()), keep));
+                MetricKind::Total { measure, minus, over }
+            }
+            "sum" => {
+                let (event, property) = self.property(what)?;
+                let measure = add(Counting::Sum(property), Some(event), keep);
+                let minus = match counted.minus.as_ref() {
+                    None => None,
+                    Some(word) => {
+                        let (event, property) = self.property(word)?;
+                        Some(add(Counting::Sum(property), Some(event), keep))
+                    }
+                };
+                MetricKind::Total { measure, minus, over }
+            }
+            "days_with" => {
+                let measure = add(Counting::Count, name, keep);
+                MetricKind::DaysWith { measure, over: over? }
+            }
+            "distinct" if what.value == "user" => {
+                MetricKind::Distinct { measure: add(Counting::Users, None, keep), over: over? }
+            }
+            "distinct" => {
+                let (event, property) = self.property(what)?;
+                let measure = add(Counting::Values(property), Some(event), keep);
+                MetricKind::Distinct { measure, over: over? }
+            }
+            "latest" => {
+                let (event, property) = self.property(what)?;
+                // The newest value is always kept, whatever its age.
+                let measure = add(Counting::Latest(property), Some(event), Some(0));
+                let stale_after = match &counted.stale_after {
+                    None => None,
+                    Some(word) => Some(self.window(word)?),
+                };
+                MetricKind::Latest { measure, stale_after }
+            }
+            "days_since" => {
+                // The newest cell is always kept; two days are enough for the rest.
+                MetricKind::DaysSince { measure: add(Counting::Count, name, Some(2)) }
+            }
+            _ => MetricKind::Change { measure: add(Counting::Count, name, keep), over: over? },
+        })
+    }
+
+    /// `order.amount`: an event and one of its properties.
+    fn property(&mut self, word: &Word) -> Option<(String, String)> {
+        match word.value.rsplit_once('.') {
+            Some((event, property)) if !event.is_empty() && !property.is_empty() => {
+                Some((event.to_owned(), property.to_owned()))
+            }
+            _ => {
+                let message = format!("`{}` names no property", word.value);
+                self.error(&word.referenced, message).help =
+                    Some("write the event and its property, as `order.amount`".into());
+                None
+            }
+        }
+    }
+}

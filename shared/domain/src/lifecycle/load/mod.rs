@@ -1,0 +1,361 @@
+//! From the text of a lifecycle file to a checked [`Lifecycle`], or to everything wrong with it.
+
+mod alerts;
+mod metrics;
+mod scores;
+mod stages;
+mod standards;
+mod uses;
+mod warnings;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_saphyr::Location;
+use sha2::{Digest, Sha256};
+
+use self::uses::Endless;
+use super::diagnostic::{Diagnostic, Severity, nearest};
+use super::file::{self, File, Word};
+use super::names::{MAX_NAMES, Slot, declare};
+use super::{Lifecycle, MAX_FILE_BYTES, Metric, MetricKind, Promise, Stage, Standard, Subject};
+use crate::expr::{self, Condition, ConditionSource, Expected, Expr, Problem, Scope, Type};
+use crate::measure::Measures;
+use crate::period::{Calendar, DAY, Period, parse_workdays};
+
+/// Reads and checks a lifecycle file.
+///
+/// # Errors
+/// Everything found wrong, each with its line and column. A file that is no YAML, or has a key
+/// the vocabulary does not know, ends at the first such place.
+pub fn load(source: &str) -> Result<Lifecycle, Vec<Diagnostic>> {
+    if source.len() > MAX_FILE_BYTES {
+        let message = format!("the file is larger than {} KiB", MAX_FILE_BYTES / 1024);
+        return Err(vec![Diagnostic::new(Severity::Error, source, 0..0, message)]);
+    }
+    let file: File = serde_saphyr::from_str_with_options(source, yaml::options())
+        .map_err(|error| vec![yaml::problem(source, &error)])?;
+    let mut loader = Loader {
+        source,
+        scope: Scope::new(),
+        facts: Scope::new(),
+        traits: Vec::new(),
+        metric_steps: Vec::new(),
+        found: Vec::new(),
+    };
+    let lifecycle = loader.lifecycle(&file);
+    loader.found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    if loader.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(loader.found);
+    }
+    Ok(Lifecycle { warnings: loader.found, ..lifecycle })
+}
+
+/// The state of one reading: the names declared so far, and what was found wrong.
+struct Loader<'a> {
+    source: &'a str,
+    scope: Scope,
+    /// Metrics and traits only: what a scorecard may weigh, so that no score asks for itself.
+    facts: Scope,
+    /// The names of the declared traits.
+    traits: Vec<String>,
+    /// The steps that each metric takes.
+    metric_steps: Vec<u64>,
+    found: Vec<Diagnostic>,
+}
+
+/// A list of things under one root, for "there is no x" messages.
+struct Known<'a> {
+    kind: &'static str,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Loader<'a> {
+    fn lifecycle(&mut self, file: &File) -> Lifecycle {
+        if file.version.value != 1 {
+            self.error(&file.version.referenced, "this version reads `version: 1` only");
+        }
+        for (later, word) in
+            [(&file.overlays, "overlays"), (&file.feeds, "feeds"), (&file.playbooks, "playbooks")]
+        {
+            self.refuse(later, word);
+        }
+        let calendar = self.calendar(&file.workspace);
+        let subject = file.subject.as_ref().map_or(Subject::Account, |subject| subject.value);
+        let traits = self.traits(file);
+        self.traits = traits.iter().map(|declared| declared.name.clone()).collect();
+        let mut measures = Measures::default();
+        let metrics = self.metrics(file, &mut measures);
+        self.facts = self.scope.clone();
+        self.declare_decided(file);
+        let segments = self.segments(file);
+        let stages = self.stages(file, &metrics);
+        let health = file
+            .health
+            .as_ref()
+            .map(|card| self.scorecard(&card.factors, &card.bands, 100.0, &scores::HEALTH_BANDS));
+        let risk = file.risk.as_ref().and_then(|risk| self.risk(risk, file.health.as_ref()));
+        declare(
+            &mut self.scope,
+            "stage.name",
+            words(stages.iter().map(|s| &s.name)),
+            Slot::StageName,
+            false,
+        );
+        declare(&mut self.scope, "stage.days", Type::Number, Slot::StageDays, false);
+        let standards = self.standards(file, &stages, &traits, &mut measures);
+        let (routes, receivers) = self.alerts(file, &stages, &standards);
+        if self.found.is_empty() {
+            self.warn(file);
+        }
+        let margin = longest_hold(&stages, &calendar) + 2;
+        let mut others: Vec<&str> = traits.iter().map(|declared| declared.name.as_str()).collect();
+        let subject_word = format!("{subject:?}");
+        others.extend([calendar.zone().iana_name().unwrap_or("UTC"), subject_word.as_str()]);
+        measures.seal(margin, &others);
+        let is_sub_day = is_sub_day(&metrics, &stages, &standards);
+        Lifecycle {
+            hash: crate::hex(&Sha256::digest(self.source.as_bytes())),
+            name: file.workspace.name.clone(),
+            subject,
+            calendar,
+            traits,
+            measures,
+            metrics,
+            segments,
+            stages,
+            health,
+            risk,
+            standards,
+            routes,
+            receivers,
+            is_sub_day,
+            warnings: Vec::new(),
+        }
+    }
+
+    // ---- saying what is wrong ----
+
+    fn at(&mut self, span: Range<usize>, message: impl Into<String>) -> &mut Diagnostic {
+        self.found.push(Diagnostic::new(Severity::Error, self.source, span, message));
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    fn error(&mut self, location: &Location, message: impl Into<String>) -> &mut Diagnostic {
+        let span = expr::scalar(self.source, location);
+        self.at(span, message)
+    }
+
+    /// What the file may not mean as written; it is no reason to refuse it.
+    fn caution(&mut self, location: &Location, message: impl Into<String>) -> &mut Diagnostic {
+        let diagnostic = self.error(location, message);
+        diagnostic.severity = Severity::Warning;
+        diagnostic
+    }
+
+    /// An owner is a declared trait, a team's name or an address.
+    fn owner(&mut self, word: &Word) -> String {
+        if word.value.starts_with("traits.") && self.scope.get(&word.value).is_none() {
+            let traits = self.traits.iter();
+            let traits: Vec<String> = traits.map(|name| format!("traits.{name}")).collect();
+            let known = Known { kind: "trait", names: traits.iter().map(String::as_str).collect() };
+            self.find(word, &known);
+        }
+        text(word)
+    }
+
+    fn problems(&mut self, problems: Vec<Problem>) {
+        for problem in problems {
+            let diagnostic = self.at(problem.span, problem.message);
+            diagnostic.label = problem.label;
+            diagnostic.help = problem.help;
+        }
+    }
+
+    fn refuse(&mut self, later: &file::Later, word: &str) {
+        if let Some(present) = later {
+            self.error(&present.referenced, format!("`{word}` is not supported yet")).help =
+                Some("remove it for now; nothing in a lifecycle file is silently ignored".into());
+        }
+    }
+
+    /// The index of a name, or an error with the nearest one.
+    fn find(&mut self, word: &Word, known: &Known<'_>) -> Option<usize> {
+        let found = known.names.iter().position(|name| *name == word.value);
+        if found.is_none() {
+            let help = nearest(&word.value, known.names.iter().copied())
+                .map(|near| format!("did you mean `{near}`?"))
+                .or_else(|| Some(format!("declared: {}", known.names.join(", "))));
+            let message = format!("there is no {} `{}`", known.kind, word.value);
+            let diagnostic = self.error(&word.referenced, message);
+            diagnostic.label = "not declared".into();
+            diagnostic.help = help;
+        }
+        found
+    }
+
+    fn period(&mut self, word: &Word) -> Option<Period> {
+        Period::parse(&word.value)
+            .map_err(|message| {
+                self.error(&word.referenced, message);
+            })
+            .ok()
+    }
+
+    /// A period of elapsed time, in seconds: windows do not know working days.
+    fn window(&mut self, word: &Word) -> Option<i64> {
+        match self.period(word)? {
+            Period::Elapsed(0) => {
+                self.error(&word.referenced, "a window of no length holds nothing");
+                None
+            }
+            Period::Elapsed(seconds) => Some(seconds),
+            Period::Workdays(_) => {
+                self.error(
+                    &word.referenced,
+                    "a window is elapsed time: write it in days, as `14d`",
+                );
+                None
+            }
+        }
+    }
+
+    fn condition(&mut self, source: &ConditionSource) -> Option<Condition> {
+        source.compile(self.source, &self.scope).map_err(|found| self.problems(found)).ok()
+    }
+
+    fn expression(&mut self, word: &Word, scope: &Scope, expected: Expected) -> Option<Expr> {
+        expr::compile(&word.value, scope, expected)
+            .map_err(|found| {
+                let placed = found.into_iter().map(|mut problem| {
+                    problem.span =
+                        expr::in_file(self.source, &word.referenced, &word.value, &problem.span);
+                    problem
+                });
+                let placed = placed.collect();
+                self.problems(placed);
+            })
+            .ok()
+    }
+
+    /// Says that a formula or a segment has no end, or none in time.
+    fn endless(&mut self, endless: Endless, kind: &str, names: &[&Word]) {
+        let (index, message, help) = match endless {
+            Endless::Cycle(index) => (index, "leads back to itself", "break the circle"),
+            Endless::TooMuch(index) => {
+                (index, "takes too many steps", "split it, or lead it to fewer others")
+            }
+        };
+        let Some(word) = names.get(index) else { return };
+        self.error(&word.referenced, format!("the {kind} `{}` {message}", word.value)).help =
+            Some(help.into());
+    }
+
+    /// Whether a name can be written in a condition; says so if not.
+    fn is_name(&mut self, word: &Word) -> bool {
+        let mut chars = word.value.chars();
+        let good = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && word.value.len() <= 64;
+        if !good {
+            let message = format!("`{}` is no name", word.value);
+            self.error(&word.referenced, message).help =
+                Some("use letters, digits and `_`, starting with a letter".into());
+        }
+        good
+    }
+
+    fn names_fit<V>(&mut self, entries: &file::Entries<V>, kind: &str) {
+        for (name, _) in &entries.0 {
+            self.is_name(name);
+        }
+        if let Some((name, _)) = entries.0.get(MAX_NAMES) {
+            self.error(&name.referenced, format!("more than {MAX_NAMES} {kind}"));
+        }
+    }
+
+    // ---- the parts of the file ----
+
+    fn calendar(&mut self, workspace: &file::Workspace) -> Calendar {
+        let mut zone = TimeZone::UTC;
+        if let Some(name) = &workspace.timezone {
+            match TimeZone::get(&name.value) {
+                Ok(found) => zone = found,
+                Err(_) => {
+                    let message = format!("`{}` is no time zone", name.value);
+                    self.error(&name.referenced, message).help =
+                        Some("use an IANA name, as `Europe/Berlin` or `UTC`".into());
+                }
+            }
+        }
+        let mut workdays = [true, true, true, true, true, false, false];
+        if let Some(word) = &workspace.workdays {
+            match parse_workdays(&word.value) {
+                Ok(flags) => workdays = flags,
+                Err(message) => {
+                    self.error(&word.referenced, message);
+                }
+            }
+        }
+        let mut holidays = Vec::new();
+        for word in &workspace.holidays {
+            match word.value.parse::<Date>() {
+                Ok(date) => holidays.push(date),
+                Err(_) => {
+                    self.error(&word.referenced, format!("`{}` is no date", word.value)).help =
+                        Some("write it as 2026-12-25".into());
+                }
+            }
+        }
+        Calendar::new(zone, workdays, holidays)
+    }
+}
+
+fn text(word: &Word) -> String {
+    word.value.clone()
+}
+
+fn words<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> Type {
+    Type::Words(list.into_iter().map(|word| Arc::from(word.as_ref())).collect())
+}
+
+fn days(seconds: i64) -> u32 {
+    u32::try_from((seconds + DAY - 1) / DAY).unwrap_or(u32::MAX)
+}
+
+/// The longest `for`, in days: metrics must be known as of that long ago.
+fn longest_hold(stages: &[Stage], calendar: &Calendar) -> u32 {
+    let enters = stages.iter().filter_map(|stage| stage.enter.as_ref()?.hold);
+    let leaves = stages.iter().filter_map(|stage| stage.leave.as_ref()?.hold);
+    enters.chain(leaves).map(|hold| calendar.at_most_days(hold)).max().unwrap_or(0)
+}
+
+/// Whether any period of the file can end within a day.
+fn is_sub_day(metrics: &[Metric], stages: &[Stage], standards: &[Standard]) -> bool {
+    let windows = metrics.iter().filter_map(|metric| match &metric.kind {
+        MetricKind::Total { over, .. } => *over,
+        MetricKind::DaysWith { over, .. }
+        | MetricKind::Distinct { over, .. }
+        | MetricKind::Change { over, .. } => Some(*over),
+        MetricKind::Latest { stale_after, .. } => *stale_after,
+        MetricKind::DaysSince { .. } | MetricKind::Formula(_) => None,
+    });
+    let of_stages = stages.iter().flat_map(|stage| {
+        let enter = stage.enter.as_ref().and_then(|enter| enter.hold);
+        let leave = stage.leave.as_ref().and_then(|leave| leave.hold);
+        [enter, leave, stage.stay_at_least, stage.target, stage.stuck].into_iter().flatten()
+    });
+    let of_standards = standards.iter().filter_map(|standard| match &standard.promise {
+        Promise::Deadline { within, .. } => Some(*within),
+        Promise::Silence { limit, .. } => Some(*limit),
+        Promise::Required(_) | Promise::StageOverdue(_) => None,
+    });
+    windows.map(Period::Elapsed).chain(of_stages).chain(of_standards).any(Period::is_sub_day)
+}

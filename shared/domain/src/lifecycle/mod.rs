@@ -1,0 +1,346 @@
+//! A checked lifecycle: what the lifecycle file says, compiled.
+//!
+//! A [`Lifecycle`] exists only if the whole file was understood: every name is declared, every
+//! condition compiles, every reference leads somewhere. [`load`] is the only way to one.
+
+pub mod diagnostic;
+mod file;
+mod load;
+mod names;
+pub mod presets;
+
+use serde::{Deserialize, Serialize};
+
+pub use diagnostic::{Color, Diagnostic, Severity};
+pub use file::Subject;
+pub use load::load;
+pub(crate) use names::Slot;
+
+use crate::expr::{Condition, Expr, Type};
+use crate::measure::Measures;
+use crate::period::{Calendar, Period};
+
+/// The largest lifecycle file, in bytes.
+pub const MAX_FILE_BYTES: usize = 512 * 1024;
+
+/// A checked lifecycle.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    /// SHA-256 of the file's bytes, in hexadecimal: each decision names it.
+    pub hash: String,
+    /// The company's name.
+    pub name: Option<String>,
+    /// What a customer is.
+    pub subject: Subject,
+    /// Time zone, working days, holidays.
+    pub calendar: Calendar,
+    /// Declared traits, in the order of the file.
+    pub traits: Vec<Trait>,
+    /// What has to be counted.
+    pub measures: Measures,
+    /// Metrics, in the order of the file.
+    pub metrics: Vec<Metric>,
+    /// Segments, in the order of the file.
+    pub segments: Vec<Segment>,
+    /// Stages, in the order of the file.
+    pub stages: Vec<Stage>,
+    /// The health scorecard.
+    pub health: Option<Scorecard>,
+    /// The risk model.
+    pub risk: Option<Scorecard>,
+    /// Standards, in the order of the file.
+    pub standards: Vec<Standard>,
+    /// Who hears of what: the first that matches wins.
+    pub routes: Vec<Route>,
+    /// Where messages go.
+    pub receivers: Vec<Receiver>,
+    /// Whether some rule can change its answer at any hour of a day.
+    pub is_sub_day: bool,
+    /// What the file may not mean as written.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Lifecycle {
+    /// A stage by name.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// A standard by name.
+    #[must_use]
+    pub fn standard(&self, name: &str) -> Option<&Standard> {
+        self.standards.iter().find(|standard| standard.name == name)
+    }
+
+    /// A receiver by name.
+    #[must_use]
+    pub fn receiver(&self, name: &str) -> Option<&Receiver> {
+        self.receivers.iter().find(|receiver| receiver.name == name)
+    }
+}
+
+/// A declared fact.
+#[derive(Debug, Clone)]
+pub struct Trait {
+    /// Its name, as senders write it.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// A number counted from events.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    /// Its name in `metrics.<name>`.
+    pub name: String,
+    /// How it is told.
+    pub kind: MetricKind,
+}
+
+/// How a metric is told. Measures are indexes into [`Measures::list`], windows are seconds.
+#[derive(Debug, Clone)]
+pub enum MetricKind {
+    /// A count or a sum over a window, or over all of history.
+    Total {
+        /// What is added up.
+        measure: usize,
+        /// What is subtracted.
+        minus: Option<usize>,
+        /// The window.
+        over: Option<i64>,
+    },
+    /// Calendar days of the window with such an event.
+    DaysWith {
+        /// What is looked for.
+        measure: usize,
+        /// The window.
+        over: i64,
+    },
+    /// Different users or values in the window.
+    Distinct {
+        /// The set.
+        measure: usize,
+        /// The window.
+        over: i64,
+    },
+    /// The newest value.
+    Latest {
+        /// The value.
+        measure: usize,
+        /// After so long without news it is missing.
+        stale_after: Option<i64>,
+    },
+    /// Whole days (24 hours each) since the last event; missing when there was none.
+    DaysSince {
+        /// What is looked for.
+        measure: usize,
+    },
+    /// Percent change of the count against the window before; missing when that was empty.
+    Change {
+        /// What is counted.
+        measure: usize,
+        /// The window.
+        over: i64,
+    },
+    /// A formula over the others.
+    Formula(Expr),
+}
+
+/// A named question.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Its name in `segment.<name>`.
+    pub name: String,
+    /// The question.
+    pub condition: Condition,
+}
+
+/// A stage.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// When a customer enters; never by itself where it is `None`.
+    pub enter: Option<Enter>,
+    /// When a customer leaves for a named stage.
+    pub leave: Option<Leave>,
+    /// How long an entry holds, but for exits at once.
+    pub stay_at_least: Option<Period>,
+    /// How long it should take.
+    pub target: Option<Period>,
+    /// After how long the customer is stuck.
+    pub stuck: Option<Period>,
+    /// Who looks after it.
+    pub owner: Option<String>,
+    /// The index of its checkpoint metric.
+    pub metric: Option<usize>,
+    /// Where a customer may go; anywhere where it is `None`.
+    pub exits: Option<Vec<Exit>>,
+}
+
+impl Stage {
+    /// The exit to a stage, if there is one.
+    #[must_use]
+    pub fn exit_to(&self, name: &str) -> Option<Exit> {
+        match &self.exits {
+            Some(exits) => exits.iter().find(|exit| exit.to == name).cloned(),
+            None => Some(Exit { to: name.to_owned(), at_once: false }),
+        }
+    }
+}
+
+/// The criteria of an entry.
+#[derive(Debug, Clone)]
+pub struct Enter {
+    /// What must hold.
+    pub when: Condition,
+    /// For how long without a break.
+    pub hold: Option<Period>,
+    /// The higher wins.
+    pub priority: i32,
+    /// Only from these stages.
+    pub from: Option<Vec<String>>,
+}
+
+/// The criteria of a departure.
+#[derive(Debug, Clone)]
+pub struct Leave {
+    /// What must hold.
+    pub when: Condition,
+    /// For how long without a break.
+    pub hold: Option<Period>,
+    /// Where to.
+    pub to: String,
+}
+
+/// One exit of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// The stage it leads to.
+    pub to: String,
+    /// Not held back by `stay_at_least`.
+    pub at_once: bool,
+}
+
+/// A scorecard.
+#[derive(Debug, Clone)]
+pub struct Scorecard {
+    /// What is weighed; weights sum to 100.
+    pub factors: Vec<Factor>,
+    /// Bands and where each begins, rising.
+    pub bands: Vec<Band>,
+}
+
+/// One factor of a scorecard.
+#[derive(Debug, Clone)]
+pub struct Factor {
+    /// Its name.
+    pub name: String,
+    /// Points of 100.
+    pub weight: f64,
+    /// The number that is weighed.
+    pub value: Expr,
+    /// The value that earns nothing.
+    pub worst: f64,
+    /// The value that earns all of the weight.
+    pub best: f64,
+}
+
+/// A band of a scorecard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub from: f64,
+}
+
+/// Something the company promised itself.
+#[derive(Debug, Clone)]
+pub struct Standard {
+    /// Its name.
+    pub name: String,
+    /// What is promised.
+    pub promise: Promise,
+    /// For whom it holds.
+    pub only_if: Option<Condition>,
+    /// How bad a breach is.
+    pub severity: FindingSeverity,
+    /// Who mends it.
+    pub owner: String,
+}
+
+/// What a standard promises.
+#[derive(Debug, Clone)]
+pub enum Promise {
+    /// An event within a period of entering a stage.
+    Deadline {
+        /// The stage whose entry starts the clock.
+        stage: String,
+        /// The measure that counts the event.
+        measure: usize,
+        /// The event's name.
+        event: String,
+        /// Within what.
+        within: Period,
+    },
+    /// No longer than this without one of these events.
+    Silence {
+        /// The measures that count the events.
+        measures: Vec<usize>,
+        /// The events' names.
+        events: Vec<String>,
+        /// The longest silence.
+        limit: Period,
+    },
+    /// Traits (by index) that must be known.
+    Required(Vec<usize>),
+    /// Nobody stays in one of these stages beyond its `stuck`, or `target`, time.
+    StageOverdue(Vec<String>),
+}
+
+/// How bad a breach is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingSeverity {
+    /// Put it on a list.
+    Low,
+    /// Look at it this week.
+    Medium,
+    /// Look at it today.
+    High,
+    /// Wake somebody.
+    Critical,
+}
+
+impl FindingSeverity {
+    /// The word of the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FindingSeverity::Low => "low",
+            FindingSeverity::Medium => "medium",
+            FindingSeverity::High => "high",
+            FindingSeverity::Critical => "critical",
+        }
+    }
+}
+
+/// A route: which decisions go to which receiver.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Labels and the values that match; all labels must.
+    pub matchers: Vec<(String, Vec<String>)>,
+    /// The receiver's name.
+    pub to: String,
+}
+
+/// Where messages go.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    /// Its name.
+    pub name: String,
+    /// The SNS topic's name.
+    pub topic: String,
+}
