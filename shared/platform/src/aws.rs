@@ -1,0 +1,60 @@
+//! What a function is started with: its settings, its clients, its store.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+use crate::clock::Clock;
+use crate::settings::{Settings, SettingsError};
+use crate::store::Store;
+use crate::sweep::TicketQueue;
+use crate::telemetry::{Telemetry, init_logs};
+
+/// Everything outside that a function needs, made once per process.
+#[derive(Debug)]
+pub struct Environment {
+    /// Settings from the environment.
+    pub settings: Settings,
+    /// Region, credentials and endpoints, for further clients.
+    pub sdk: SdkConfig,
+    /// The tables.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The metric event of each invocation.
+    pub telemetry: Telemetry,
+}
+
+impl Environment {
+    /// Reads the environment, starts the logs and connects.
+    ///
+    /// # Errors
+    /// When a setting is missing or cannot be read.
+    pub async fn from_env(
+        function: &'static str,
+        clock: Clock,
+    ) -> Result<Environment, SettingsError> {
+        let settings = Settings::from_env()?;
+        init_logs(&settings.log_level);
+        let sdk = sdk_config().await;
+        let client = aws_sdk_dynamodb::Client::new(&sdk);
+        let store = Store::new(client, settings.tables.clone(), settings.event_retention_days);
+        let telemetry = Telemetry::new(function, clock.clone());
+        Ok(Environment { settings, sdk, store, clock, telemetry })
+    }
+
+    /// The queue of this function's own sweep tickets, where the stack has one.
+    #[must_use]
+    pub fn ticket_queue(&self) -> Option<TicketQueue> {
+        let url = self.settings.sweep_queue_url.clone()?;
+        Some(TicketQueue { client: aws_sdk_sqs::Client::new(&self.sdk), url })
+    }
+}
+
+/// The configuration of the environment: region, credentials, endpoints (`AWS_ENDPOINT_URL_…`),
+/// over the one HTTP stack the pack compiles.
+pub async fn sdk_config() -> SdkConfig {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+}

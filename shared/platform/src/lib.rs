@@ -1,0 +1,21 @@
+//! The adapters around the domain: DynamoDB, SNS, SQS tickets, settings, logs and metrics.
+//!
+//! This crate holds no business rule. Where things live: [`store`] is the four tables, [`sweep`]
+//! walks all customers or those that are due, [`publish`] sends messages, [`settings`] reads the
+//! environment, [`telemetry`] writes logs and one metric event per invocation, [`aws`] builds the
+//! clients and [`lambda`] runs the loop.
+
+pub mod aws;
+pub mod clock;
+pub mod codec;
+pub mod lambda;
+pub mod meter;
+pub mod publish;
+pub mod settings;
+pub mod store;
+pub mod sweep;
+pub mod telemetry;
+
+pub use clock::Clock;
+pub use settings::Settings;
+pub use store::{CustomerKey, Store, StoreError, Versioned};

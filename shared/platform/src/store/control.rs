@@ -1,0 +1,538 @@
+//! The `control` table: the active lifecycle file, write keys, links between users and accounts,
+//! id markers, quarantine, findings, and what was sent.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use domain::journal::Reason;
+use domain::lifecycle::FindingSeverity;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::PoisonError;
+
+use super::attributes::{Item, Reader, b, item, key, n, s};
+use super::{Store, StoreError};
+use crate::codec;
+use crate::meter::Access;
+
+/// For how long a process believes what it read of a key or a link.
+const CACHE_TTL: Duration = Duration::from_secs(30);
+/// How many users' accounts a process remembers.
+const MAX_LINKS: usize = 50_000;
+/// For how long something set aside waits to be looked at.
+const QUARANTINE_DAYS: i64 = 30;
+/// For how long it is remembered that an alert was sent, or an id was seen.
+const MARKER_DAYS: i64 = 14;
+const DAY: i64 = 86_400;
+
+/// The active lifecycle file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// Counts up from 1.
+    pub version: u64,
+    /// SHA-256 of the source, in hexadecimal.
+    pub hash: String,
+    /// The YAML.
+    pub source: String,
+    /// When it was applied.
+    pub applied_at: Timestamp,
+}
+
+/// A write key, as far as it is known: never the key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WriteKey {
+    /// SHA-256 of the key, in hexadecimal.
+    pub hash: String,
+    /// What it is for.
+    pub label: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Something that could not be taken, set aside with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// A hash of its bytes: the same thing sent again is set aside once.
+    pub id: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// A stable word for programs.
+    pub code: String,
+    /// Why, as a sentence.
+    pub message: String,
+    /// The bytes as they came, as text where they are text.
+    pub raw: String,
+}
+
+/// A breach of a standard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The same breach has the same id.
+    pub id: String,
+    /// The customer's id.
+    pub customer: String,
+    /// The standard's name.
+    pub standard: String,
+    /// What makes this breach a different one from the next.
+    pub key: String,
+    /// How bad it is, by the lifecycle file that found it.
+    pub severity: Option<FindingSeverity>,
+    /// Who mends it.
+    pub owner: Option<String>,
+    /// The customer's stage at the time.
+    pub stage: Option<String>,
+    /// `open` or `closed`.
+    pub state: String,
+    /// When it was found.
+    pub opened_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// The evidence, or why it was closed.
+    pub reasons: Vec<Reason>,
+}
+
+pub(super) fn open_finding_sort_key(finding: &Finding) -> String {
+    format!("{}#{}", finding.opened_at, finding.id)
+}
+
+pub(super) fn open_finding_item(finding: &Finding) -> Item {
+    let mut found = key("findings#open", &open_finding_sort_key(finding));
+    found.insert("body".to_owned(), b(finding_bytes(finding)));
+    found
+}
+
+pub(super) fn closed_finding_item(finding: &Finding, keep_days: u32) -> Item {
+    let closed_at = finding.closed_at.unwrap_or(finding.opened_at);
+    let mut found = key("findings#closed", &format!("{closed_at}#{}", finding.id));
+    found.insert("body".to_owned(), b(finding_bytes(finding)));
+    found.insert("expires".to_owned(), n(closed_at.as_second() + i64::from(keep_days) * DAY));
+    found
+}
+
+fn finding_bytes(finding: &Finding) -> Vec<u8> {
+    codec::shrink(&serde_json::to_vec(finding).unwrap_or_default())
+}
+
+pub(super) fn finding_of(found: &Item) -> Result<Finding, StoreError> {
+    let read = Reader { table: "control", item: found };
+    let bytes = codec::grow(read.bytes("body")?)
+        .map_err(|source| StoreError::Codec { table: "control", source })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|_| StoreError::Item { table: "control", what: "finding" })
+}
+
+pub(super) fn quarantined_of(found: &Item) -> Result<Quarantined, StoreError> {
+    let read = Reader { table: "control", item: found };
+    let bytes = codec::grow(read.bytes("body")?)
+        .map_err(|source| StoreError::Codec { table: "control", source })?;
+    let received_at = Timestamp::from_millisecond(read.number("received_at")?)
+        .map_err(|_| StoreError::Item { table: "control", what: "received_at" })?;
+    Ok(Quarantined {
+        id: read.text("sk")?.to_owned(),
+        received_at,
+        code: read.text("code")?.to_owned(),
+        message: read.text("message")?.to_owned(),
+        raw: String::from_utf8_lossy(&bytes).into_owned(),
+    })
+}
+
+/// Whether a conditional put stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PutOutcome {
+    Put,
+    Exists,
+}
+
+impl Store {
+    // ---- one item at a time ----
+
+    pub(super) async fn get_control(
+        &self,
+        pk: &str,
+        sk: &str,
+        consistent: bool,
+    ) -> Result<Option<Item>, StoreError> {
+        let table = &self.tables.control;
+        let output = self
+            .client
+            .get_item()
+            .table_name(table)
+            .set_key(Some(key(pk, sk)))
+            .consistent_read(consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("GetItem", table))?;
+        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        Ok(output.item)
+    }
+
+    pub(super) async fn put_control(
+        &self,
+        found: Item,
+        condition: Option<(&str, Item)>,
+    ) -> Result<PutOutcome, StoreError> {
+        let table = &self.tables.control;
+        let mut put = self
+            .client
+            .put_item()
+            .table_name(table)
+            .set_item(Some(found))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        if let Some((expression, values)) = condition {
+            put = put.condition_expression(expression);
+            if !values.is_empty() {
+                put = put.set_expression_attribute_values(Some(values));
+            }
+        }
+        match put.send().await {
+            Ok(output) => {
+                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+                Ok(PutOutcome::Put)
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(PutOutcome::Exists)
+            }
+            Err(error) => Err(StoreError::call("PutItem", table)(error)),
+        }
+    }
+
+    // ---- the lifecycle file ----
+
+    /// The active lifecycle file, if one was applied.
+    ///
+    /// # Errors
+    /// When the table cannot be read or the item is damaged.
+    pub async fn configuration(&self) -> Result<Option<Configuration>, StoreError> {
+        let Some(found) = self.get_control("config", "active", false).await? else {
+            return Ok(None);
+        };
+        let read = Reader { table: "control", item: &found };
+        let wrong = |what| StoreError::Item { table: "control", what };
+        let bytes = codec::grow(read.bytes("body")?)
+            .map_err(|source| StoreError::Codec { table: "control", source })?;
+        Ok(Some(Configuration {
+            version: read.number("version")?,
+            hash: read.text("hash")?.to_owned(),
+            source: String::from_utf8(bytes).map_err(|_| wrong("body"))?,
+            applied_at: read.text("applied_at")?.parse().map_err(|_| wrong("applied_at"))?,
+        }))
+    }
+
+    /// Makes a lifecycle file the active one, unless it is already. The caller has checked it.
+    ///
+    /// # Errors
+    /// When the table cannot be written, or somebody else applied one at the same moment.
+    pub async fn apply_configuration(
+        &self,
+        source: &str,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<Configuration, StoreError> {
+        let active = self.configuration().await?;
+        if let Some(active) = &active
+            && active.hash == hash
+        {
+            return Ok(active.clone());
+        }
+        let was = active.map_or(0, |active| active.version);
+        let configuration = Configuration {
+            version: was + 1,
+            hash: hash.to_owned(),
+            source: source.to_owned(),
+            applied_at: now,
+        };
+        let body = |sk: &str| {
+            let mut found = key("config", sk);
+            found.extend(item([
+                ("version", n(configuration.version)),
+                ("hash", s(hash)),
+                ("applied_at", s(now.to_string())),
+                ("body", b(codec::shrink(source.as_bytes()))),
+            ]));
+            found
+        };
+        self.put_control(body(&format!("version#{:08}", configuration.version)), None).await?;
+        let values = item([(":was", n(was))]);
+        let condition = ("attribute_not_exists(version) OR version = :was", values);
+        match self.put_control(body("active"), Some(condition)).await? {
+            PutOutcome::Put => Ok(configuration),
+            PutOutcome::Exists => Err(StoreError::Conflict(1)),
+        }
+    }
+
+    // ---- write keys ----
+
+    /// Makes a write key live. Only its hash is kept.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn add_write_key(
+        &self,
+        secret: &str,
+        label: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut found = key("writekey", &hash_of(secret));
+        found.extend(item([("label", s(label)), ("created_at", s(now.to_string()))]));
+        self.put_control(found, None).await.map(|_| ())
+    }
+
+    /// Ends a write key: whether there was one with this hash.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn remove_write_key(&self, hash: &str) -> Result<bool, StoreError> {
+        let table = &self.tables.control;
+        let output = self
+            .client
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key("writekey", hash)))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("DeleteItem", table))?;
+        self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+        Ok(output.attributes.is_some())
+    }
+
+    /// The live write keys.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn write_keys(&self) -> Result<Vec<WriteKey>, StoreError> {
+        let (items, _) = self.query_control("writekey", 1_000, None, true).await?;
+        let mut keys = Vec::new();
+        for found in &items {
+            let read = Reader { table: "control", item: found };
+            let created_at = read.text("created_at")?.parse();
+            keys.push(WriteKey {
+                hash: read.text("sk")?.to_owned(),
+                label: read.text("label")?.to_owned(),
+                created_at: created_at
+                    .map_err(|_| StoreError::Item { table: "control", what: "created_at" })?,
+            });
+        }
+        Ok(keys)
+    }
+
+    /// Whether a write key is live. It is looked up by its hash, so nothing that depends on the
+    /// key's characters takes a different time.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn is_write_key(&self, secret: &str) -> Result<bool, StoreError> {
+        let hash = hash_of(secret);
+        {
+            let cache = self.caches.write_keys.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((read_at, live)) = cache.get(&hash)
+                && read_at.elapsed() < CACHE_TTL
+            {
+                return Ok(*live);
+            }
+        }
+        let live = self.get_control("writekey", &hash, false).await?.is_some();
+        let mut cache = self.caches.write_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= 1_000 {
+            // Only guesses fill it up.
+            cache.clear();
+        }
+        cache.insert(hash, (Instant::now(), live));
+        Ok(live)
+    }
+
+    // ---- links between users and accounts ----
+
+    /// The account a user belongs to, as far as a `group` call told.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn account_of(&self, user: &str) -> Result<Option<String>, StoreError> {
+        {
+            let cache = self.caches.links.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((read_at, account)) = cache.get(user)
+                && (account.is_some() || read_at.elapsed() < CACHE_TTL)
+            {
+                return Ok(account.clone());
+            }
+        }
+        let found = self.get_control("link", user, false).await?;
+        let account = found.as_ref().and_then(|found| {
+            Reader { table: "control", item: found }.maybe_text("account").map(str::to_owned)
+        });
+        self.remember_link(user, account.clone());
+        Ok(account)
+    }
+
+    /// Remembers that a user belongs to an account, from an instant on.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn link(&self, user: &str, account: &str, at: Timestamp) -> Result<(), StoreError> {
+        if self.account_of(user).await?.as_deref() == Some(account) {
+            return Ok(());
+        }
+        let mut found = key("link", user);
+        let at = at.as_millisecond();
+        found.extend(item([("account", s(account)), ("at", n(at))]));
+        let newer = ("attribute_not_exists(#at) OR #at <= :at", item([(":at", n(at))]));
+        let table = &self.tables.control;
+        let put = self
+            .client
+            .put_item()
+            .table_name(table)
+            .set_item(Some(found))
+            .condition_expression(newer.0)
+            .expression_attribute_names("#at", "at")
+            .set_expression_attribute_values(Some(newer.1))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match put {
+            Ok(output) => {
+                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+                self.remember_link(user, Some(account.to_owned()));
+                Ok(())
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::call("PutItem", table)(error)),
+        }
+    }
+
+    fn remember_link(&self, user: &str, account: Option<String>) {
+        let mut cache = self.caches.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= MAX_LINKS {
+            cache.clear();
+        }
+        cache.insert(user.to_owned(), (Instant::now(), account));
+    }
+
+    // ---- events without a time of their own ----
+
+    /// The instant under which an event without one was first keyed: `now`, or what an earlier
+    /// attempt with the same id was given.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written.
+    pub async fn arrival(&self, id: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let mut found = key("arrival", id);
+        found.extend(item([
+            ("at", n(now.as_millisecond())),
+            ("expires", n(now.as_second() + MARKER_DAYS * DAY)),
+        ]));
+        let absent = ("attribute_not_exists(pk)", Item::new());
+        match self.put_control(found, Some(absent)).await? {
+            PutOutcome::Put => Ok(now),
+            PutOutcome::Exists => {
+                let found = self.get_control("arrival", id, true).await?.unwrap_or_default();
+                let at: i64 = Reader { table: "control", item: &found }.number("at")?;
+                Timestamp::from_millisecond(at)
+                    .map_err(|_| StoreError::Item { table: "control", what: "at" })
+            }
+        }
+    }
+
+    // ---- quarantine ----
+
+    /// Sets something aside with its reason.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn quarantine(
+        &self,
+        raw: &[u8],
+        code: &str,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // An item ends at 400 KB; what is larger is kept as far as it fits.
+        let kept = &raw[..raw.len().min(256 * 1024)];
+        let id = domain::hex(&Sha256::digest(raw)[..16]);
+        let mut found = key("quarantine", &id);
+        found.extend(item([
+            ("received_at", n(now.as_millisecond())),
+            ("code", s(code)),
+            ("message", s(message)),
+            ("body", b(codec::shrink(kept))),
+            ("expires", n(now.as_second() + QUARANTINE_DAYS * DAY)),
+        ]));
+        let absent = ("attribute_not_exists(pk)", Item::new());
+        self.put_control(found, Some(absent)).await.map(|_| ())
+    }
+
+    // ---- what was sent ----
+
+    /// Whether the alert of a journal entry was sent already.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn was_sent(&self, customer: &str, seq: u64) -> Result<bool, StoreError> {
+        let sk = format!("{seq:010}");
+        Ok(self.get_control(&format!("sent#{customer}"), &sk, true).await?.is_some())
+    }
+
+    /// Remembers that the alert of a journal entry was sent.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn mark_sent(
+        &self,
+        customer: &str,
+        seq: u64,
+        topic: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut found = key(&format!("sent#{customer}"), &format!("{seq:010}"));
+        found.extend(item([
+            ("topic", s(topic)),
+            ("sent_at", s(now.to_string())),
+            ("expires", n(now.as_second() + MARKER_DAYS * DAY)),
+        ]));
+        self.put_control(found, None).await.map(|_| ())
+    }
+
+    pub(super) async fn query_control(
+        &self,
+        pk: &str,
+        limit: i32,
+        start: Option<Item>,
+        forward: bool,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let table = &self.tables.control;
+        let output = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(pk))
+            .scan_index_forward(forward)
+            .limit(limit)
+            .set_exclusive_start_key(start)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("Query", table))?;
+        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        Ok((output.items.unwrap_or_default(), output.last_evaluated_key))
+    }
+}
+
+/// What is stored of a secret.
+#[must_use]
+pub fn hash_of(secret: &str) -> String {
+    domain::hex(&Sha256::digest(secret.as_bytes()))
+}

@@ -1,0 +1,267 @@
+//! One item per customer: its version, its packed profile and status, and the few attributes the
+//! indexes need. Small enough that a sweep reads five of them for one read unit.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use domain::customer::Customer;
+use domain::lifecycle::Subject;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::attributes::{Item, Reader, item, n, s};
+use super::{Store, StoreError};
+use crate::codec;
+use crate::meter::Access;
+
+/// How many partitions the `due` index is spread over.
+pub(super) const DUE_SHARDS: u8 = 4;
+const USER_PREFIX: &str = "user:";
+
+/// The partition key of a customer.
+///
+/// Where customers are accounts, a user whose account is not known yet is a customer too, under a
+/// key that no account's id can be taken for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerKey(String);
+
+impl CustomerKey {
+    /// The customer of an account, or of a user where users are customers.
+    #[must_use]
+    pub fn subject(id: &str) -> CustomerKey {
+        match id.strip_prefix(USER_PREFIX) {
+            // An id that looks like a user's key is set apart from it.
+            Some(_) => CustomerKey(format!("id:{id}")),
+            None => CustomerKey(id.to_owned()),
+        }
+    }
+
+    /// A user without an account, where accounts are customers.
+    #[must_use]
+    pub fn unlinked_user(id: &str) -> CustomerKey {
+        CustomerKey(format!("{USER_PREFIX}{id}"))
+    }
+
+    /// The key of a stored item.
+    #[must_use]
+    pub fn stored(key: &str) -> CustomerKey {
+        CustomerKey(key.to_owned())
+    }
+
+    /// The keys an id may be found under, the likeliest first.
+    #[must_use]
+    pub fn candidates(id: &str, subject: Subject) -> Vec<CustomerKey> {
+        let mut keys = vec![CustomerKey::subject(id)];
+        if subject == Subject::Account {
+            keys.push(CustomerKey::unlinked_user(id));
+            keys.push(CustomerKey::stored(id));
+            keys.dedup();
+        }
+        keys
+    }
+
+    /// The partition key.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The id as its sender gave it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        let known = self.0.strip_prefix(USER_PREFIX).or_else(|| self.0.strip_prefix("id:"));
+        known.unwrap_or(&self.0)
+    }
+
+    /// The shard of the `due` index.
+    pub(super) fn due_shard(&self) -> String {
+        (Sha256::digest(self.0.as_bytes())[0] % DUE_SHARDS).to_string()
+    }
+}
+
+impl std::fmt::Display for CustomerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A customer as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Versioned {
+    /// Its key.
+    pub key: CustomerKey,
+    /// Goes up with every write; 0 is a customer without an item.
+    pub version: u64,
+    /// When `evaluate` should look at it, if before the nightly sweep.
+    pub due_at: Option<Timestamp>,
+    /// The customer.
+    pub customer: Customer,
+}
+
+impl Versioned {
+    /// A customer nobody has heard of.
+    #[must_use]
+    pub fn absent(key: CustomerKey) -> Versioned {
+        Versioned { key, version: 0, due_at: None, customer: Customer::default() }
+    }
+
+    pub(super) fn from_item(found: &Item) -> Result<Versioned, StoreError> {
+        let read = Reader { table: "customers", item: found };
+        let due_at = read.maybe_text("due_at").map(str::parse);
+        let due_at = due_at.transpose();
+        let due_at = due_at.map_err(|_| StoreError::Item { table: "customers", what: "due_at" })?;
+        Ok(Versioned {
+            key: CustomerKey::stored(read.text("pk")?),
+            version: read.number("v")?,
+            due_at,
+            customer: Customer { profile: read.unpack("profile")?, status: read.unpack("status")? },
+        })
+    }
+}
+
+/// An instant as the indexes sort it: UTC to the second, so that texts order as instants do.
+pub(super) fn index_time(at: Timestamp) -> String {
+    let second = Timestamp::from_second(at.as_second()).unwrap_or(at);
+    second.to_string()
+}
+
+/// An update of a customer item: the expression, its values, and the version it stands on.
+pub(super) struct CustomerUpdate {
+    pub(super) expression: String,
+    pub(super) condition: String,
+    pub(super) values: Item,
+}
+
+/// What becomes of the `due` entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Keep,
+    Clear,
+    At(Timestamp),
+}
+
+/// Which parts of a customer an update writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    Profile,
+    Status,
+}
+
+impl CustomerUpdate {
+    /// Writes `parts` of `customer` over the version that `before` has.
+    pub(super) fn new(before: &Versioned, customer: &Customer, parts: Parts, due: Due) -> Self {
+        let mut sets = vec!["v = :v".to_owned()];
+        let mut removes: Vec<&str> = Vec::new();
+        let mut values = item([(":v", n(before.version + 1))]);
+        let is_new = before.version == 0;
+        if parts != Parts::Status || is_new {
+            sets.push("profile = :profile".to_owned());
+            values.insert(":profile".to_owned(), blob(codec::pack(&customer.profile)));
+        }
+        if parts != Parts::Profile || is_new {
+            sets.push("#status = :status".to_owned());
+            values.insert(":status".to_owned(), blob(codec::pack(&customer.status)));
+        }
+        if parts != Parts::Profile
+            && let Some(stage) = &customer.status.stage
+            && before.customer.status.stage.as_ref() != Some(stage)
+        {
+            sets.push("stage = :stage, since = :since".to_owned());
+            values.insert(":stage".to_owned(), s(&stage.name));
+            values.insert(":since".to_owned(), s(index_time(stage.since)));
+        }
+        match due {
+            Due::Keep => {}
+            Due::Clear if before.due_at.is_some() => removes.extend(["due_shard", "due_at"]),
+            Due::Clear => {}
+            Due::At(at) => {
+                sets.push("due_shard = :shard, due_at = :due".to_owned());
+                values.insert(":shard".to_owned(), s(before.key.due_shard()));
+                values.insert(":due".to_owned(), s(index_time(at)));
+            }
+        }
+        let mut expression = format!("SET {}", sets.join(", "));
+        if !removes.is_empty() {
+            expression.push_str(&format!(" REMOVE {}", removes.join(", ")));
+        }
+        let condition = if is_new {
+            "attribute_not_exists(pk)".to_owned()
+        } else {
+            values.insert(":was".to_owned(), n(before.version));
+            "v = :was".to_owned()
+        };
+        CustomerUpdate { expression, condition, values }
+    }
+
+    /// `status` is a reserved word of DynamoDB's expressions.
+    pub(super) fn names(&self) -> Option<std::collections::HashMap<String, String>> {
+        let names = || [("#status".to_owned(), "status".to_owned())].into();
+        self.expression.contains("#status").then(names)
+    }
+}
+
+fn blob(bytes: Vec<u8>) -> AttributeValue {
+    super::attributes::b(bytes)
+}
+
+/// How fresh a read has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// Half the price; may be a moment old.
+    Eventual,
+    /// Every write that was answered is in it.
+    Strong,
+}
+
+impl Store {
+    /// Reads a customer; one that has no item is [`Versioned::absent`].
+    ///
+    /// # Errors
+    /// When the table cannot be read or the item is damaged.
+    pub async fn customer(&self, key: &CustomerKey) -> Result<Versioned, StoreError> {
+        self.read_customer(key, Freshness::Eventual).await
+    }
+
+    pub(super) async fn read_customer(
+        &self,
+        key: &CustomerKey,
+        freshness: Freshness,
+    ) -> Result<Versioned, StoreError> {
+        let table = &self.tables.customers;
+        let output = self
+            .client
+            .get_item()
+            .table_name(table)
+            .key("pk", s(key.as_str()))
+            .consistent_read(freshness == Freshness::Strong)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("GetItem", table))?;
+        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        match output.item {
+            Some(found) => Versioned::from_item(&found),
+            None => Ok(Versioned::absent(key.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_account_id_can_be_taken_for_an_unlinked_user() {
+        let user = CustomerKey::unlinked_user("42");
+        let account = CustomerKey::subject("42");
+        let tricky = CustomerKey::subject("user:42");
+        assert_ne!(user, account);
+        assert_ne!(user, tricky);
+        assert_eq!((user.id(), account.id(), tricky.id()), ("42", "42", "user:42"));
+    }
+
+    #[test]
+    fn index_times_sort_as_instants_do() {
+        let early: Timestamp = "2026-01-01T00:00:00.999Z".parse().unwrap();
+        let late: Timestamp = "2026-01-01T00:00:01Z".parse().unwrap();
+        assert!(index_time(early) < index_time(late));
+    }
+}

@@ -1,0 +1,280 @@
+//! Making decisions true: the customer, its journal entries and its findings in one transaction.
+//!
+//! No journal entry, no change: both are in the same `TransactWriteItems`, on condition that the
+//! customer is still the one that was decided about.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
+use domain::customer::{Customer, RiskState};
+use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
+use domain::lifecycle::Lifecycle;
+use jiff::Timestamp;
+
+use super::attributes::{item, key, n, s};
+use super::control::{Finding, closed_finding_item, open_finding_item, open_finding_sort_key};
+use super::customers::{CustomerUpdate, Due, Parts};
+use super::{Store, StoreError, Versioned};
+use crate::meter::Access;
+
+/// Decisions about one customer, to be made true together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decisions {
+    /// What changes; each gets a journal entry.
+    pub changes: Vec<Change>,
+    /// A new assessment of risk, when there is one worth writing.
+    pub risk: Option<RiskState>,
+    /// Whether the customer's `due` entry has been dealt with.
+    pub settles_due: bool,
+}
+
+impl Decisions {
+    /// Changes and nothing else.
+    #[must_use]
+    pub fn of(changes: Vec<Change>) -> Decisions {
+        Decisions { changes, risk: None, settles_due: false }
+    }
+}
+
+/// What became of decisions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DecisionOutcome {
+    /// They are true now, and these entries say so.
+    Written(Vec<JournalEntry>),
+    /// The customer changed since it was read: decide again.
+    Stale,
+    /// There was nothing to write.
+    Nothing,
+}
+
+impl Store {
+    /// Makes decisions true, or nothing.
+    ///
+    /// # Errors
+    /// When the tables cannot be written. Whether the decisions stand is then unknown; deciding
+    /// again from a fresh read is safe.
+    pub async fn decide(
+        &self,
+        before: &Versioned,
+        decisions: Decisions,
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<DecisionOutcome, StoreError> {
+        let mut after = before.customer.clone();
+        if let Some(risk) = &decisions.risk {
+            after.status.risk = Some(risk.clone());
+        }
+        let mut entries = Vec::new();
+        for change in &decisions.changes {
+            entries.push(after.status.apply(change, at, lifecycle));
+        }
+        let coming = super::commit::coming(&after, lifecycle, at);
+        let due = match (coming, decisions.settles_due) {
+            (Some(instant), true) => Due::At(instant),
+            (Some(instant), false) if before.due_at.is_none_or(|due| due > instant) => {
+                Due::At(instant)
+            }
+            (None, true) => Due::Clear,
+            (_, false) => Due::Keep,
+        };
+        let settles = match due {
+            Due::Keep => false,
+            Due::Clear => before.due_at.is_some(),
+            Due::At(instant) => before.due_at != Some(instant),
+        };
+        if entries.is_empty() && after.status == before.customer.status && !settles {
+            return Ok(DecisionOutcome::Nothing);
+        }
+        let update = CustomerUpdate::new(before, &after, Parts::Status, due);
+        if entries.is_empty() {
+            return self.update_status(before, update).await;
+        }
+        let mut writes = vec![self.transact_update(before, update)?];
+        for entry in &entries {
+            writes.push(self.transact_entry(before, entry)?);
+        }
+        for (change, entry) in decisions.changes.iter().zip(&entries) {
+            if entry.kind == ChangeKind::Finding {
+                writes.extend(self.transact_finding(before, &after, change, lifecycle, at)?);
+            }
+        }
+        Ok(if self.transact(writes).await? {
+            DecisionOutcome::Written(entries)
+        } else {
+            DecisionOutcome::Stale
+        })
+    }
+
+    async fn update_status(
+        &self,
+        before: &Versioned,
+        update: CustomerUpdate,
+    ) -> Result<DecisionOutcome, StoreError> {
+        let table = &self.tables.customers;
+        let written = self
+            .client
+            .update_item()
+            .table_name(table)
+            .key("pk", s(before.key.as_str()))
+            .set_expression_attribute_names(update.names())
+            .update_expression(update.expression)
+            .condition_expression(update.condition)
+            .set_expression_attribute_values(Some(update.values))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match written {
+            Ok(output) => {
+                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+                Ok(DecisionOutcome::Written(Vec::new()))
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(DecisionOutcome::Stale)
+            }
+            Err(error) => Err(StoreError::call("UpdateItem", table)(error)),
+        }
+    }
+
+    pub(super) fn transact_update(
+        &self,
+        before: &Versioned,
+        update: CustomerUpdate,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let names = update.names();
+        let update = Update::builder()
+            .table_name(&self.tables.customers)
+            .key("pk", s(before.key.as_str()))
+            .set_expression_attribute_names(names)
+            .update_expression(update.expression)
+            .condition_expression(update.condition)
+            .set_expression_attribute_values(Some(update.values))
+            .build()
+            .map_err(StoreError::call_built("TransactWriteItems", &self.tables.customers))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn transact_entry(
+        &self,
+        before: &Versioned,
+        entry: &JournalEntry,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let table = &self.tables.journal;
+        let at = entry.at.to_string();
+        let json = serde_json::to_string(entry);
+        let json = json.map_err(|_| StoreError::Item { table: "journal", what: "entry" })?;
+        let put = Put::builder()
+            .table_name(table)
+            .set_item(Some(item([
+                ("pk", s(before.key.as_str())),
+                ("sk", n(entry.seq)),
+                ("day", s(&at[..10])),
+                ("at", s(at.clone())),
+                ("entry", s(json)),
+            ])))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(StoreError::call_built("TransactWriteItems", table))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The record of a finding, in the list of open or of closed ones.
+    fn transact_finding(
+        &self,
+        before: &Versioned,
+        after: &Customer,
+        change: &Change,
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let table = &self.tables.control;
+        let build = |put: Put| TransactWriteItem::builder().put(put).build();
+        let put = |found| {
+            Put::builder()
+                .table_name(table)
+                .set_item(Some(found))
+                .build()
+                .map(build)
+                .map_err(StoreError::call_built("TransactWriteItems", table))
+        };
+        let record = |standard: &str, breach: &str, opened_at, reasons: &[Reason]| {
+            let declared = lifecycle.standard(standard);
+            Finding {
+                id: finding_id(before, standard, breach),
+                customer: before.key.id().to_owned(),
+                standard: standard.to_owned(),
+                key: breach.to_owned(),
+                severity: declared.map(|standard| standard.severity),
+                owner: declared.map(|standard| standard.owner.clone()),
+                stage: after.status.stage.as_ref().map(|stage| stage.name.clone()),
+                state: "open".to_owned(),
+                opened_at,
+                closed_at: None,
+                reasons: reasons.to_vec(),
+            }
+        };
+        match &change.effect {
+            Effect::OpenFinding { standard, key } => {
+                let finding = record(standard, key, at, &change.reasons);
+                Ok(vec![put(open_finding_item(&finding))?])
+            }
+            Effect::CloseFinding { standard, key: breach } => {
+                let open = &before.customer.status.findings;
+                let opened = open.iter().find(|f| f.standard == *standard && f.key == *breach);
+                let opened_at = opened.map_or(at, |finding| finding.opened_at);
+                let mut finding = record(standard, breach, opened_at, &change.reasons);
+                let delete = Delete::builder()
+                    .table_name(table)
+                    .set_key(Some(key("findings#open", &open_finding_sort_key(&finding))))
+                    .build()
+                    .map_err(StoreError::call_built("TransactWriteItems", table))?;
+                finding.state = "closed".to_owned();
+                finding.closed_at = Some(at);
+                let closed = closed_finding_item(&finding, self.event_retention_days);
+                Ok(vec![TransactWriteItem::builder().delete(delete).build(), put(closed)?])
+            }
+            Effect::EnterStage | Effect::EnterBand => Ok(Vec::new()),
+        }
+    }
+
+    /// Writes all or nothing: whether every condition held.
+    pub(super) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
+        let table = &self.tables.customers;
+        let written = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(writes))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match written {
+            Ok(output) => {
+                self.meter.add(&self.tables, Access::Write, output.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                    if cancelled.cancellation_reasons().iter().any(|reason| {
+                        matches!(
+                            reason.code(),
+                            Some("ConditionalCheckFailed" | "TransactionConflict")
+                        )
+                    }) =>
+                {
+                    Ok(false)
+                }
+                _ => Err(StoreError::call("TransactWriteItems", table)(error)),
+            },
+        }
+    }
+}
+
+/// The same breach has the same id, wherever it is looked at.
+#[must_use]
+pub fn finding_id(customer: &Versioned, standard: &str, key: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let name = format!("{}\u{0}{standard}\u{0}{key}", customer.key.as_str());
+    domain::hex(&Sha256::digest(name.as_bytes())[..8])
+}

@@ -1,0 +1,174 @@
+//! The event log: one item per event, sorted by the hour it happened in.
+//!
+//! The sort key is `<hour>#<event id>`: a retry of the same event meets its own item, and the
+//! hours a commit has to look at are one range.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use domain::event::Event;
+use domain::fold::{HourRange, hour_of};
+use jiff::Timestamp;
+use serde_json::{Map, Value as Json};
+
+use super::attributes::{Item, Reader, b, item, n, s};
+use super::{CustomerKey, Store, StoreError};
+use crate::codec;
+use crate::meter::Access;
+
+/// The largest number of events one call reads back for a decision; beyond it a customer's log is
+/// read page by page anyway, this is how many items one page asks for.
+const PAGE: i32 = 1_000;
+
+/// An event of the log, for people to look at.
+pub type LoggedEvent = Event;
+
+/// The sort key of an event.
+pub(super) fn sort_key(at: Timestamp, id: &str) -> String {
+    format!("{:07}#{id}", hour_of(at).max(0))
+}
+
+/// Which part of a customer's log to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Whole,
+    Hours(HourRange),
+}
+
+/// An event as an item. `expires` counts from when it was received, so that history imported
+/// today is kept as long as what happens today.
+pub(super) fn event_item(key: &CustomerKey, event: &Event, retention_days: u32) -> Item {
+    let body = serde_json::to_vec(&event.body).unwrap_or_default();
+    let expires = event.received_at.as_second() + i64::from(retention_days) * 86_400;
+    item([
+        ("pk", s(key.as_str())),
+        ("sk", s(sort_key(event.at, &event.id))),
+        ("t", n(event.at.as_millisecond())),
+        ("r", n(event.received_at.as_millisecond())),
+        ("b", b(codec::shrink(&body))),
+        ("expires", n(expires)),
+    ])
+}
+
+pub(super) fn event_of(found: &Item) -> Result<Event, StoreError> {
+    let read = Reader { table: "events", item: found };
+    let wrong = |what| StoreError::Item { table: "events", what };
+    let (_, id) = read.text("sk")?.split_once('#').ok_or(wrong("sk"))?;
+    let instant = |name| {
+        Timestamp::from_millisecond(read.number(name)?).map_err(|_| wrong(name))
+    };
+    let (at, received_at) = (instant("t")?, instant("r")?);
+    let bytes = codec::grow(read.bytes("b")?)
+        .map_err(|source| StoreError::Codec { table: "events", source })?;
+    let body: Map<String, Json> = serde_json::from_slice(&bytes).map_err(|_| wrong("b"))?;
+    Event::from_body(id.to_owned(), at, received_at, body).map_err(|_| wrong("b"))
+}
+
+impl Store {
+    /// Reads a part of a customer's log, strongly consistent, oldest first.
+    pub(super) async fn log(
+        &self,
+        key: &CustomerKey,
+        reach: Reach,
+    ) -> Result<Vec<Event>, StoreError> {
+        let table = &self.tables.events;
+        let mut events = Vec::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(table)
+                .expression_attribute_values(":pk", s(key.as_str()))
+                .consistent_read(true)
+                .limit(PAGE)
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let query = match reach {
+                Reach::Whole => query.key_condition_expression("pk = :pk"),
+                Reach::Hours(HourRange { from, to }) => query
+                    .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+                    .expression_attribute_values(":from", s(format!("{:07}", from.max(0))))
+                    .expression_attribute_values(":to", s(format!("{:07}", to.max(0)))),
+            };
+            let output = query.send().await.map_err(StoreError::call("Query", table))?;
+            self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            for found in output.items() {
+                match event_of(found) {
+                    Ok(event) => events.push(event),
+                    // One damaged item must not stop a customer: it is named and passed over.
+                    Err(error) => tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "an event of the log was passed over"
+                    ),
+                }
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Puts an event unless its id is there already: whether it was put.
+    pub(super) async fn put_event(
+        &self,
+        key: &CustomerKey,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.events;
+        let put = self
+            .client
+            .put_item()
+            .table_name(table)
+            .set_item(Some(event_item(key, event, self.event_retention_days)))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match put {
+            Ok(output) => {
+                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+                Ok(true)
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::call("PutItem", table)(error)),
+        }
+    }
+
+    /// A page of a customer's events, newest first.
+    ///
+    /// # Errors
+    /// When the table cannot be read or an item is damaged.
+    pub async fn events(
+        &self,
+        key: &CustomerKey,
+        limit: i32,
+        start: Option<HashMap<String, aws_sdk_dynamodb::types::AttributeValue>>,
+    ) -> Result<(Vec<LoggedEvent>, Option<Item>), StoreError> {
+        let table = &self.tables.events;
+        let output = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(key.as_str()))
+            .scan_index_forward(false)
+            .limit(limit)
+            .set_exclusive_start_key(start)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("Query", table))?;
+        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        let events = output.items().iter().map(event_of).collect::<Result<_, _>>()?;
+        Ok((events, output.last_evaluated_key))
+    }
+}

@@ -1,0 +1,114 @@
+//! The four tables, and the only code that talks to them.
+//!
+//! One concrete store on `aws-sdk-dynamodb`: tests and `lifecycle dev` run the same code over an
+//! embedded DynamoDB. It holds no business rule; what should be true is decided in `domain`, and
+//! this module makes it true once, whatever crashes, repeats or races.
+
+mod attributes;
+mod bulk;
+mod commit;
+mod control;
+mod customers;
+mod decisions;
+mod error;
+mod log;
+mod read;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use domain::lifecycle::{self, Lifecycle};
+
+pub use bulk::Bulk;
+pub use commit::{Committed, Fate};
+pub use control::{Configuration, Finding, Quarantined, WriteKey};
+pub use customers::{CustomerKey, Versioned};
+pub use decisions::{DecisionOutcome, Decisions, finding_id};
+pub use error::StoreError;
+pub use log::LoggedEvent;
+pub use read::{CustomerFilter, Page};
+pub use runs::{RunProgress, RunSlot, RunStart};
+
+use crate::meter::Meter;
+use crate::settings::Tables;
+
+/// How long a function may go on with a lifecycle file before it looks for a newer one.
+const LIFECYCLE_TTL: Duration = Duration::from_secs(30);
+
+/// The tables. Clones share the client, the meter and the caches.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: Client,
+    tables: Arc<Tables>,
+    meter: Meter,
+    caches: Arc<Caches>,
+    event_retention_days: u32,
+}
+
+/// What a process remembers between invocations.
+#[derive(Debug, Default)]
+struct Caches {
+    lifecycle: Mutex<Option<(Instant, Arc<Lifecycle>)>>,
+    /// User to account; `None` is a user without one.
+    links: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
+    /// Write key hash to whether it is live.
+    write_keys: Mutex<BTreeMap<String, (Instant, bool)>>,
+}
+
+impl Store {
+    /// A store over the given tables.
+    #[must_use]
+    pub fn new(client: Client, tables: Tables, event_retention_days: u32) -> Store {
+        Store {
+            client,
+            tables: Arc::new(tables),
+            meter: Meter::default(),
+            caches: Arc::default(),
+            event_retention_days,
+        }
+    }
+
+    /// The same tables and caches with a meter of its own, so that each function's units show.
+    #[must_use]
+    pub fn with_own_meter(&self) -> Store {
+        Store { meter: Meter::default(), ..self.clone() }
+    }
+
+    /// What was billed through this store.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The lifecycle that is active, read again after half a minute.
+    ///
+    /// # Errors
+    /// When there is none, when the stored file no longer loads, or when the table cannot be read.
+    pub async fn lifecycle(&self) -> Result<Arc<Lifecycle>, StoreError> {
+        let known = self.caches.lifecycle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((read_at, lifecycle)) = &known
+            && read_at.elapsed() < LIFECYCLE_TTL
+        {
+            return Ok(Arc::clone(lifecycle));
+        }
+        let active = self.configuration().await?.ok_or(StoreError::NoLifecycle)?;
+        let lifecycle = match known {
+            Some((_, lifecycle)) if lifecycle.hash == active.hash => lifecycle,
+            _ => Arc::new(lifecycle::load(&active.source).map_err(|found| {
+                let first = found.first().map_or_else(String::new, |d| d.message.clone());
+                StoreError::Lifecycle(first)
+            })?),
+        };
+        self.remember_lifecycle(Arc::clone(&lifecycle));
+        Ok(lifecycle)
+    }
+
+    /// Makes a lifecycle the one this process goes on with.
+    pub fn remember_lifecycle(&self, lifecycle: Arc<Lifecycle>) {
+        let mut cache = self.caches.lifecycle.lock().unwrap_or_else(PoisonError::into_inner);
+        *cache = Some((Instant::now(), lifecycle));
+    }
+}

@@ -1,0 +1,431 @@
+//! Walking all customers, or those that are due, once per scheduled instant.
+//!
+//! The scheduled instant is `now` for every decision of a run, so running again decides the same.
+//! A small table is walked in place; a large one becomes segment tickets on SQS, each with a
+//! cursor of its own, handed on before the function's deadline. One customer that cannot be
+//! handled is logged and counted, and stops nobody else.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use domain::lifecycle::Lifecycle;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::store::{
+    DecisionOutcome, Decisions, RunProgress, RunSlot, RunStart, Store, StoreError, Versioned,
+};
+use crate::telemetry::Counts;
+
+/// A table with more than twice as many customers is walked in segments of about this size.
+pub const CUSTOMERS_PER_SEGMENT: u64 = 20_000;
+const MAX_SEGMENTS: u64 = 64;
+/// How many customers are handled at once.
+const PARALLEL: usize = 8;
+/// A run is handed on when less than this is left of its time.
+const HAND_ON_BEFORE: Duration = Duration::from_secs(20);
+
+/// What a schedule sends to its function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleEvent {
+    /// The schedule's name: with the instant, what makes a run one run.
+    pub schedule: String,
+    /// The instant the schedule was for, not the one it arrived at.
+    pub scheduled_time: Timestamp,
+    /// Whom to visit.
+    #[serde(default)]
+    pub sweep: SweepKind,
+}
+
+/// Whom a run visits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepKind {
+    /// Every customer.
+    #[default]
+    All,
+    /// Those whose `due_at` has come.
+    Due,
+}
+
+/// A segment of a run, as it travels over SQS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The segment.
+    pub slot: RunSlot,
+}
+
+/// What a sweep function is invoked with: a schedule's event, or a batch of tickets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum SweepEvent {
+    /// From EventBridge Scheduler.
+    Schedule(ScheduleEvent),
+    /// From the function's own queue.
+    Tickets(TicketBatch),
+}
+
+/// An SQS batch, as far as it matters here.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TicketBatch {
+    /// The messages.
+    #[serde(rename = "Records")]
+    pub records: Vec<TicketMessage>,
+}
+
+/// One SQS message.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TicketMessage {
+    /// Names the message in a partial failure.
+    pub message_id: String,
+    /// A ticket as JSON.
+    pub body: String,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// The instant its decisions are of.
+    pub at: Timestamp,
+    /// Customers looked at.
+    pub visited: u64,
+    /// Customers changed.
+    pub changed: u64,
+    /// Customers that could not be handled.
+    pub failed: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every customer was visited.
+    Done,
+    /// It had been done before.
+    AlreadyDone,
+    /// Another invocation is at it.
+    Busy,
+    /// It was split into segments.
+    Split,
+    /// It ran out of time and was handed on.
+    HandedOn,
+}
+
+/// What SQS is answered: the messages to deliver again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PartialFailures {
+    /// By message id.
+    #[serde(rename = "batchItemFailures")]
+    pub failures: Vec<FailedMessage>,
+}
+
+/// A message to deliver again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedMessage {
+    /// Its id.
+    #[serde(rename = "itemIdentifier")]
+    pub id: String,
+}
+
+/// What a sweep function answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum SweepAnswer {
+    /// To a schedule.
+    Summary(Summary),
+    /// To a batch of tickets.
+    Tickets(PartialFailures),
+}
+
+/// What can end a sweep.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The tables.
+    #[error("the sweep could not go on")]
+    Store(#[from] StoreError),
+    /// A ticket could not be sent.
+    #[error("a sweep ticket could not be sent")]
+    Ticket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No customer could be handled.
+    #[error("none of the {0} customers visited could be handled")]
+    AllFailed(u64),
+}
+
+/// The queue of a function's own tickets.
+#[derive(Debug, Clone)]
+pub struct TicketQueue {
+    /// The client.
+    pub client: aws_sdk_sqs::Client,
+    /// The queue.
+    pub url: String,
+}
+
+impl TicketQueue {
+    async fn send(&self, slot: &RunSlot) -> Result<(), SweepError> {
+        let ticket = Ticket { slot: slot.clone() };
+        let body = serde_json::to_string(&ticket).map_err(|error| SweepError::Ticket(error.into()))?;
+        let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
+        sent.map(|_| ()).map_err(|error| SweepError::Ticket(error.into()))
+    }
+}
+
+/// How often a customer that others keep changing is decided about in one visit.
+const TRIES: u32 = 4;
+
+/// What a sweep function works with.
+#[derive(Debug)]
+pub struct App {
+    /// The tables.
+    pub store: Store,
+    /// The time: for leases, never for decisions.
+    pub clock: Clock,
+    /// Where a large run's segments go; everything is walked in place where there is none.
+    pub queue: Option<TicketQueue>,
+    /// About how many customers a segment holds.
+    pub customers_per_segment: u64,
+}
+
+/// What to do about a customer at the instant of the run: the pure part of a sweep.
+pub type Decide = fn(&Versioned, &Lifecycle, Timestamp) -> Option<Decisions>;
+
+/// Handles an invocation of the sweep function `function`.
+///
+/// # Errors
+/// When the tables cannot be read, or no customer at all could be handled.
+pub async fn handle(
+    app: &App,
+    function: &'static str,
+    decide: Decide,
+    event: SweepEvent,
+    deadline: Option<Instant>,
+) -> Result<SweepAnswer, SweepError> {
+    let lifecycle = app.store.lifecycle().await?;
+    let sweep = Sweep { app, function, decide, lifecycle: &lifecycle, deadline };
+    match event {
+        SweepEvent::Schedule(event) => sweep.schedule(&event).await.map(SweepAnswer::Summary),
+        SweepEvent::Tickets(batch) => {
+            let mut answer = PartialFailures::default();
+            for message in batch.records {
+                if let Err(error) = sweep.ticket(&message.body).await {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "a sweep ticket failed"
+                    );
+                    answer.failures.push(FailedMessage { id: message.message_id });
+                }
+            }
+            Ok(SweepAnswer::Tickets(answer))
+        }
+    }
+}
+
+/// One invocation.
+struct Sweep<'a> {
+    app: &'a App,
+    function: &'static str,
+    decide: Decide,
+    lifecycle: &'a Lifecycle,
+    deadline: Option<Instant>,
+}
+
+impl Sweep<'_> {
+    async fn schedule(&self, event: &ScheduleEvent) -> Result<Summary, SweepError> {
+        let slot = RunSlot {
+            function: self.function.to_owned(),
+            schedule: event.schedule.clone(),
+            at: event.scheduled_time,
+            segment: 0,
+            segments: 1,
+        };
+        if event.sweep == SweepKind::Due {
+            return self.due(&slot).await;
+        }
+        if let Some(queue) = self.app.queue.as_ref() {
+            let segments = self.app.store.customers_about().await? / self.app.customers_per_segment;
+            if segments > 1 {
+                return self.split(queue, &slot, segments.min(MAX_SEGMENTS)).await;
+            }
+        }
+        self.segment(&slot).await
+    }
+
+    async fn ticket(&self, body: &str) -> Result<(), SweepError> {
+        let ticket: Ticket = match serde_json::from_str(body) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                // It would be no better the next time.
+                tracing::error!(%error, "a message that is no sweep ticket was dropped");
+                return Ok(());
+            }
+        };
+        if ticket.slot.function != self.function {
+            tracing::error!(function = ticket.slot.function, "a ticket for another function");
+            return Ok(());
+        }
+        self.segment(&ticket.slot).await.map(|_| ())
+    }
+
+    async fn split(
+        &self,
+        queue: &TicketQueue,
+        slot: &RunSlot,
+        segments: u64,
+    ) -> Result<Summary, SweepError> {
+        let segments = i32::try_from(segments).unwrap_or(i32::MAX);
+        // Sending a ticket twice is harmless: the second finds its segment taken.
+        for segment in 0..segments {
+            queue.send(&RunSlot { segment, segments, ..slot.clone() }).await?;
+        }
+        Ok(summary(slot, RunOutcome::Split, &RunProgress::default()))
+    }
+
+    /// Walks one segment of the table (all of it, where there is one).
+    async fn segment(&self, slot: &RunSlot) -> Result<Summary, SweepError> {
+        let mut progress = match self.app.store.start_run(slot, self.app.clock.now()).await? {
+            RunStart::Go(progress) => progress,
+            RunStart::Done(progress) => return Ok(summary(slot, RunOutcome::AlreadyDone, &progress)),
+            RunStart::Busy => return Ok(summary(slot, RunOutcome::Busy, &RunProgress::default())),
+        };
+        loop {
+            let start = progress.cursor.take();
+            let (page, next) =
+                self.app.store.scan_customers(slot.segment, slot.segments, start, None).await?;
+            self.visit_all(page, slot.at, &mut progress).await;
+            progress.cursor = next;
+            if progress.cursor.is_none() {
+                break;
+            }
+            if let (true, Some(queue)) = (self.is_late(), self.app.queue.as_ref()) {
+                self.app.store.release_run(slot, &progress, self.app.clock.now()).await?;
+                queue.send(slot).await?;
+                return Ok(summary(slot, RunOutcome::HandedOn, &progress));
+            }
+            self.app.store.checkpoint_run(slot, &progress, self.app.clock.now()).await?;
+        }
+        self.app.store.finish_run(slot, &progress, self.app.clock.now()).await?;
+        if progress.failed > 0 && progress.failed == progress.visited {
+            return Err(SweepError::AllFailed(progress.visited));
+        }
+        Ok(summary(slot, RunOutcome::Done, &progress))
+    }
+
+    /// Visits the customers whose `due_at` has come. What is not reached in time stays due, and is
+    /// taken by the next run.
+    async fn due(&self, slot: &RunSlot) -> Result<Summary, SweepError> {
+        let mut progress = RunProgress::default();
+        for shard in Store::due_shards() {
+            let mut start = None;
+            loop {
+                let (keys, next) = self.app.store.due_keys(shard, slot.at, start).await?;
+                let customers = self.app.store.customers_by_key(&keys).await?;
+                self.visit_all(customers, slot.at, &mut progress).await;
+                start = next;
+                if start.is_none() || self.is_late() {
+                    break;
+                }
+            }
+        }
+        if progress.failed > 0 && progress.failed == progress.visited {
+            return Err(SweepError::AllFailed(progress.visited));
+        }
+        Ok(summary(slot, RunOutcome::Done, &progress))
+    }
+
+    async fn visit_all(
+        &self,
+        customers: Vec<Versioned>,
+        at: Timestamp,
+        progress: &mut RunProgress,
+    ) {
+        let mut visits: Vec<BoxFuture<'_, _>> = Vec::with_capacity(customers.len());
+        for customer in customers {
+            // A defect met by one customer must not keep the others from being visited.
+            visits.push(AssertUnwindSafe(self.visit(customer, at)).catch_unwind().boxed());
+        }
+        let mut visits = stream::iter(visits).buffer_unordered(PARALLEL);
+        while let Some(visited) = visits.next().await {
+            progress.visited += 1;
+            match visited {
+                Ok(Ok(changed)) => progress.changed += u64::from(changed),
+                Ok(Err(error)) => {
+                    progress.failed += 1;
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        retryable = error.retryable(),
+                        "a customer could not be handled"
+                    );
+                }
+                Err(_) => {
+                    progress.failed += 1;
+                    tracing::error!("a customer could not be handled: the code panicked");
+                }
+            }
+        }
+    }
+
+    /// Decides about one customer and makes that true: whether it was changed. A customer whose
+    /// profile was folded for an older lifecycle file is folded again first.
+    async fn visit(&self, mut customer: Versioned, at: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.app.store;
+        for _ in 0..TRIES {
+            customer = store.refold(customer, self.lifecycle, at).await?;
+            let Some(decisions) = (self.decide)(&customer, self.lifecycle, at) else {
+                return Ok(false);
+            };
+            let changes = !decisions.changes.is_empty() || decisions.risk.is_some();
+            match store.decide(&customer, decisions, self.lifecycle, at).await? {
+                DecisionOutcome::Written(_) | DecisionOutcome::Nothing => return Ok(changes),
+                DecisionOutcome::Stale => customer = store.customer(&customer.key).await?,
+            }
+        }
+        Err(StoreError::Conflict(TRIES))
+    }
+
+    fn is_late(&self) -> bool {
+        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        left.is_some_and(|left| left < HAND_ON_BEFORE)
+    }
+}
+
+fn summary(slot: &RunSlot, outcome: RunOutcome, progress: &RunProgress) -> Summary {
+    Summary {
+        outcome,
+        at: slot.at,
+        visited: progress.visited,
+        changed: progress.changed,
+        failed: progress.failed,
+    }
+}
+
+impl SweepAnswer {
+    /// What the invocation counted, for its metric event.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        match self {
+            SweepAnswer::Summary(summary) => Counts {
+                visited: summary.visited,
+                changed: summary.changed,
+                failed: summary.failed,
+                ..Default::default()
+            },
+            SweepAnswer::Tickets(failures) => Counts {
+                failed: failures.failures.len() as u64,
+                ..Default::default()
+            },
+        }
+    }
+}
+
+/// The moment an invocation ends, on the clock that sweeps measure by.
+#[must_use]
+pub fn deadline(ends_at: std::time::SystemTime, now: Timestamp) -> Option<Instant> {
+    let left = ends_at.duration_since(std::time::SystemTime::from(now)).ok()?;
+    Instant::now().checked_add(left)
+}
