@@ -1,0 +1,41 @@
+//! The `comply` Lambda: watches the standards the company set itself.
+//!
+//! On a schedule it visits every customer, asks the domain which breaches to open and which to
+//! close, and makes that true together with the journal entries. Holds no rule and no SDK call.
+
+use std::time::Instant;
+
+use domain::lifecycle::Lifecycle;
+use domain::standard::judge_all;
+use jiff::Timestamp;
+use platform::store::Decisions;
+use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent};
+use platform::{Clock, Versioned};
+
+pub use platform::sweep::App;
+
+/// Handles a schedule's event or a batch of sweep tickets.
+///
+/// # Errors
+/// When the tables cannot be read, or no customer at all could be handled.
+pub async fn handle(
+    app: &App,
+    event: SweepEvent,
+    deadline: Option<Instant>,
+) -> Result<SweepAnswer, SweepError> {
+    sweep::handle(app, "comply", decide, event, deadline).await
+}
+
+/// Serves the function until its environment is shut down.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime cannot be reached.
+pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
+    platform::lambda::serve_sweep("comply", decide, clock).await
+}
+
+/// The findings of one customer to open and to close.
+fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
+    let changes = judge_all(&found.customer, lifecycle, at);
+    (!changes.is_empty()).then(|| Decisions::of(changes))
+}

@@ -1,0 +1,362 @@
+//! One customer: what is known, as of now, and what was decided.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use domain::customer::OpenFinding;
+use domain::facts::Facts;
+use domain::journal::number_json;
+use domain::lifecycle::{Lifecycle, Subject};
+use domain::score;
+use jiff::Timestamp;
+use platform::store::finding_id;
+use platform::{CustomerKey, Store, StoreError, Versioned};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::App;
+use crate::gateway::LiteralId;
+use crate::problem::{CustomerErrors, Errors, Problem};
+use crate::reason::{Reason, reasons};
+
+const DAY_SECONDS: i64 = 86_400;
+/// DynamoDB's longest partition key and sort key: nobody is found under a longer one.
+const MAX_KEY_BYTES: usize = 2_048;
+const MAX_SORT_KEY_BYTES: usize = 1_024;
+
+/// A customer.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Customer {
+    /// The id as its sender gave it.
+    id: String,
+    /// The present stage; null before the first decision.
+    #[schema(required)]
+    stage: Option<Stage>,
+    /// The stage before it.
+    #[schema(required)]
+    previous_stage: Option<String>,
+    /// The health as of now; null where the lifecycle file scores none.
+    #[schema(required)]
+    health: Option<Health>,
+    /// The last assessment of churn risk; null before the first.
+    #[schema(required)]
+    risk: Option<Risk>,
+    /// The segments the customer is in as of now.
+    segments: Vec<String>,
+    /// What is known of the customer.
+    #[schema(value_type = BTreeMap<String, Value>)]
+    traits: Named,
+    /// Every metric of the lifecycle file, in its order, as of now; null is missing.
+    #[schema(value_type = BTreeMap<String, Option<f64>>)]
+    metrics: Named,
+    /// Findings that are open.
+    findings: Vec<CustomerFinding>,
+    /// Tasks that are open. No rule makes any yet.
+    #[schema(value_type = Vec<Object>)]
+    tasks: Vec<Value>,
+    /// When the first event happened.
+    #[schema(required)]
+    first_seen: Option<Timestamp>,
+    /// When the last event happened.
+    #[schema(required)]
+    last_seen: Option<Timestamp>,
+    /// Goes up with every change.
+    version: u64,
+}
+
+/// The present stage of a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Stage {
+    /// Its name in the lifecycle file.
+    #[schema(example = "onboarding")]
+    pub(crate) name: String,
+    /// When it was entered.
+    pub(crate) since: Timestamp,
+    /// Whole days (of 24 hours) since then.
+    pub(crate) days: i64,
+}
+
+/// A health score, and what it is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// 0 to 100.
+    score: f64,
+    /// The band of the lifecycle file.
+    #[schema(example = "yellow")]
+    band: String,
+    /// The share of the weights whose factor was known, 0 to 1.
+    coverage: f64,
+    /// What it is made of.
+    factors: Vec<HealthFactor>,
+}
+
+/// What one factor earned.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct HealthFactor {
+    /// The factor's name.
+    name: String,
+    /// The number that was weighed; null when it is missing.
+    #[schema(required)]
+    value: Option<f64>,
+    /// Points of 100 it could earn.
+    weight: f64,
+    /// Points it earned.
+    points: f64,
+    /// The expression behind the number.
+    expression: String,
+}
+
+/// An assessment of churn risk.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Risk {
+    /// The probability of leaving, 0 to 1.
+    probability: f64,
+    /// The band of the lifecycle file.
+    #[schema(example = "elevated")]
+    band: String,
+    /// Since when the band has been this one.
+    band_since: Timestamp,
+    /// The instant the assessment is of.
+    at: Timestamp,
+    /// What raised it, the strongest first; `value` is the share of the probability.
+    reasons: Vec<Reason>,
+}
+
+/// An open breach of a standard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct CustomerFinding {
+    /// The same breach has the same id.
+    id: String,
+    /// The standard's name in the lifecycle file.
+    standard: String,
+    /// `low`, `medium`, `high` or `critical`; null when the standard is no longer declared.
+    #[schema(required)]
+    severity: Option<&'static str>,
+    /// Who mends it; null when the standard is no longer declared.
+    #[schema(required)]
+    owner: Option<String>,
+    /// When it was found.
+    opened_at: Timestamp,
+    /// Always `open`.
+    #[schema(example = "open")]
+    state: &'static str,
+    /// What makes this breach a different one from the next: the visit or the deadline.
+    key: String,
+}
+
+/// Values by name, in the order of the lifecycle file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Named(Vec<(String, Value)>);
+
+impl Serialize for Named {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// Which customer.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct CustomerId {
+    /// The customer's id, percent-encoded. Where customers are accounts, the id of a user answers
+    /// the user's account.
+    id: String,
+    #[param(ignore)]
+    literal: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CustomerId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<CustomerId, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| {
+            Problem::bad("invalid_id", "the id in the path is not percent-encoded UTF-8")
+        })?;
+        let literal = parts.extensions.get::<LiteralId>().map(|LiteralId(id)| id.clone());
+        Ok(CustomerId { id, literal })
+    }
+}
+
+impl CustomerId {
+    /// The customer, or the account of the user, with this id.
+    pub(crate) async fn find(&self, store: &Store) -> Result<Versioned, Problem> {
+        let subject = store.lifecycle().await?.subject;
+        for id in [Some(&self.id), self.literal.as_ref()].into_iter().flatten() {
+            if let Some(found) = find(store, id, subject).await? {
+                return Ok(found);
+            }
+        }
+        Err(Problem::no_customer())
+    }
+}
+
+async fn find(store: &Store, id: &str, subject: Subject) -> Result<Option<Versioned>, StoreError> {
+    let mut keys = CustomerKey::candidates(id, subject);
+    // The first is often the last, too.
+    if keys.len() > 1 && keys.first() == keys.last() {
+        keys.pop();
+    }
+    for key in &keys {
+        if let Some(found) = stored(store, key).await? {
+            return Ok(Some(found));
+        }
+    }
+    if subject == Subject::Account
+        && id.len() <= MAX_SORT_KEY_BYTES
+        && let Some(account) = store.account_of(id).await?
+    {
+        return stored(store, &CustomerKey::subject(&account)).await;
+    }
+    Ok(None)
+}
+
+async fn stored(store: &Store, key: &CustomerKey) -> Result<Option<Versioned>, StoreError> {
+    if key.as_str().is_empty() || key.as_str().len() > MAX_KEY_BYTES {
+        return Ok(None);
+    }
+    let found = store.customer(key).await?;
+    Ok((found.version > 0).then_some(found))
+}
+
+impl Customer {
+    /// A customer as of now.
+    fn new(found: &Versioned, lifecycle: &Lifecycle, now: Timestamp) -> Customer {
+        let status = &found.customer.status;
+        let facts = Facts::new(&found.customer, lifecycle, now);
+        let (first_seen, last_seen) = seen(found);
+        Customer {
+            id: found.key.id().to_owned(),
+            stage: stage(found, now),
+            previous_stage: status.previous_stage.clone(),
+            health: score::health(&facts).map(Health::from),
+            risk: risk(&facts),
+            segments: segments(&facts),
+            traits: traits(&facts),
+            metrics: metrics(&facts),
+            findings: status.findings.iter().map(|open| finding(found, open, lifecycle)).collect(),
+            tasks: Vec::new(),
+            first_seen,
+            last_seen,
+            version: found.version,
+        }
+    }
+}
+
+impl From<score::Health> for Health {
+    fn from(health: score::Health) -> Health {
+        let factor = |factor: score::FactorScore| HealthFactor {
+            name: factor.name,
+            value: factor.value,
+            weight: factor.weight,
+            points: factor.points,
+            expression: factor.expression,
+        };
+        Health {
+            score: health.score,
+            band: health.band,
+            coverage: health.coverage,
+            factors: health.factors.into_iter().map(factor).collect(),
+        }
+    }
+}
+
+/// The present stage of a customer.
+pub(crate) fn stage(found: &Versioned, now: Timestamp) -> Option<Stage> {
+    let stage = found.customer.status.stage.as_ref()?;
+    let days = (now.as_second() - stage.since.as_second()).div_euclid(DAY_SECONDS);
+    Some(Stage { name: stage.name.clone(), since: stage.since, days })
+}
+
+/// The segments that are known to hold.
+pub(crate) fn segments(facts: &Facts<'_>) -> Vec<String> {
+    let segments = facts.lifecycle.segments.iter();
+    let holding =
+        segments.filter(|segment| facts.answer(&segment.condition) == domain::expr::Truth::Yes);
+    holding.map(|segment| segment.name.clone()).collect()
+}
+
+/// When the first and the last event happened.
+pub(crate) fn seen(found: &Versioned) -> (Option<Timestamp>, Option<Timestamp>) {
+    let profile = &found.customer.profile;
+    if profile.first_seen == 0 && profile.last_seen == 0 {
+        return (None, None);
+    }
+    let instant = |at| Timestamp::from_millisecond(at).ok();
+    (instant(profile.first_seen), instant(profile.last_seen))
+}
+
+/// The stored assessment. Its reasons are those of its own instant, by the present lifecycle file.
+fn risk(facts: &Facts<'_>) -> Option<Risk> {
+    let risk = facts.customer.status.risk.as_ref()?;
+    let reassessed = score::risk(&facts.at(risk.at));
+    Some(Risk {
+        probability: risk.probability,
+        band: risk.band.clone(),
+        band_since: risk.band_since,
+        at: risk.at,
+        reasons: reassessed.map(|risk| reasons(risk.reasons)).unwrap_or_default(),
+    })
+}
+
+fn traits(facts: &Facts<'_>) -> Named {
+    let told = &facts.customer.profile.traits;
+    let declared = facts.lifecycle.traits.iter();
+    let known = declared.filter_map(|declared| {
+        Some((declared.name.clone(), told.get(&declared.name)?.value.to_json()))
+    });
+    Named(known.collect())
+}
+
+fn metrics(facts: &Facts<'_>) -> Named {
+    let metrics = facts.lifecycle.metrics.iter().enumerate();
+    let told = metrics.map(|(index, metric)| {
+        (metric.name.clone(), facts.metric(index).map_or(Value::Null, number_json))
+    });
+    Named(told.collect())
+}
+
+fn finding(found: &Versioned, open: &OpenFinding, lifecycle: &Lifecycle) -> CustomerFinding {
+    let standard = lifecycle.standard(&open.standard);
+    CustomerFinding {
+        id: finding_id(found, &open.standard, &open.key),
+        standard: open.standard.clone(),
+        severity: standard.map(|standard| standard.severity.as_str()),
+        owner: standard.map(|standard| standard.owner.clone()),
+        opened_at: open.opened_at,
+        state: "open",
+        key: open.key.clone(),
+    }
+}
+
+/// A customer
+///
+/// What is known of the customer as of now, and what was decided.
+#[utoipa::path(
+    get,
+    path = "/api/customers/{id}",
+    tag = "customers",
+    params(CustomerId),
+    responses((status = 200, description = "The customer.", body = Customer), Errors, CustomerErrors)
+)]
+pub(crate) async fn customer(
+    State(app): State<Arc<App>>,
+    id: CustomerId,
+) -> Result<Json<Customer>, Problem> {
+    let found = id.find(&app.store).await?;
+    let lifecycle = app.store.lifecycle().await?;
+    Ok(Json(Customer::new(&found, &lifecycle, app.clock.now())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_the_order_of_the_file() {
+        let named = Named(vec![("b".into(), 1.into()), ("a".into(), Value::Null)]);
+        assert_eq!(serde_json::to_string(&named).unwrap(), r#"{"b":1,"a":null}"#);
+    }
+}

@@ -1,0 +1,163 @@
+//! Requests as AWS hands them over, into requests as they were sent.
+//!
+//! An HTTP API decodes the path before it calls the function, so that the slashes of a customer's
+//! id look like those between segments; a function URL leaves it encoded. Both come out as one
+//! encoded segment here, which is what the router takes.
+
+use std::sync::Arc;
+
+use axum::body::to_bytes;
+use axum::http::Uri;
+use lambda_http::{Body, Error, Request, RequestExt, Response};
+use tower::ServiceExt;
+
+use crate::App;
+
+const CUSTOMERS: &str = "/api/customers/";
+/// What may follow a customer's id.
+const BELOW_CUSTOMER: [&str; 2] = ["/journal", "/events"];
+
+/// The id in a path that may have been decoded already: read as it is, where reading it as encoded
+/// finds nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiteralId(pub(crate) String);
+
+/// Answers a request of API Gateway or of a function URL. What goes wrong is an answer too.
+///
+/// # Errors
+/// When the answer's body cannot be collected, which is always in memory.
+pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Body>, Error> {
+    if let Some((path, literal)) = customer_path(request.raw_http_path()) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+        if let Some(literal) = literal {
+            request.extensions_mut().insert(literal);
+        }
+    }
+    let answer = match crate::router(Arc::clone(app)).oneshot(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    };
+    let (head, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await?;
+    // As text: anything else is base64 on its way through API Gateway.
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Ok(Response::from_parts(head, Body::Text(body)))
+}
+
+/// The path of a customer with its id as one encoded segment, and the id as it came where it may
+/// be meant so.
+fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
+    let rest = raw.strip_prefix(CUSTOMERS)?;
+    let (id, below) = BELOW_CUSTOMER
+        .into_iter()
+        .find_map(|below| Some((rest.strip_suffix(below)?, below)))
+        .filter(|(id, _)| !id.is_empty())
+        .unwrap_or((rest, ""));
+    let (id, literal) = if !is_encoded(id) {
+        (encode(id), None)
+    } else if id.contains('%') {
+        (id.replace('/', "%2F"), Some(LiteralId(id.to_owned())))
+    } else {
+        (id.replace('/', "%2F"), None)
+    };
+    Some((format!("{CUSTOMERS}{id}{below}"), literal))
+}
+
+/// Whether a path can be an encoded one: only characters that may stand in it, and each `%` with
+/// its two digits.
+fn is_encoded(path: &str) -> bool {
+    let mut escapes = path.split('%');
+    let is_plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte))
+    };
+    escapes.next().is_none_or(is_plain)
+        && escapes.all(|escape| {
+            let digits = escape.as_bytes().get(..2);
+            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+                && is_plain(escape)
+        })
+}
+
+fn encode(id: &str) -> String {
+    use std::fmt::Write;
+    id.bytes().fold(String::with_capacity(id.len() * 3), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(raw: &str) -> String {
+        customer_path(raw).map(|(path, _)| path).unwrap_or_default()
+    }
+
+    fn literal(raw: &str) -> Option<String> {
+        customer_path(raw)?.1.map(|LiteralId(id)| id)
+    }
+
+    #[test]
+    fn a_decoded_id_becomes_one_segment() {
+        assert_eq!(path("/api/customers/a/b"), "/api/customers/a%2Fb");
+        assert_eq!(path("/api/customers/a/b/journal"), "/api/customers/a%2Fb/journal");
+        assert_eq!(
+            path("/api/customers/100 % ü/events"),
+            "/api/customers/100%20%25%20%C3%BC/events"
+        );
+        assert_eq!(path("/api/customers/what?#"), "/api/customers/what%3F%23");
+    }
+
+    #[test]
+    fn an_encoded_id_stays_as_it_is() {
+        assert_eq!(path("/api/customers/a%2Fb%20c/journal"), "/api/customers/a%2Fb%20c/journal");
+        assert_eq!(path("/api/customers/jane@example.com"), "/api/customers/jane@example.com");
+    }
+
+    #[test]
+    fn what_may_be_either_is_read_both_ways() {
+        assert_eq!(literal("/api/customers/a%20b").as_deref(), Some("a%20b"));
+        assert_eq!(literal("/api/customers/a b%20"), None);
+        assert_eq!(literal("/api/customers/plain"), None);
+    }
+
+    #[test]
+    fn the_event_of_an_http_api_becomes_the_request_that_was_sent() {
+        let event = serde_json::json!({
+            "version": "2.0", "routeKey": "GET /api/{proxy+}",
+            "rawPath": "/api/customers/Jane & Söhne/50 %/events", "rawQueryString": "limit=5",
+            "headers": {"host": "x.execute-api.eu-west-1.amazonaws.com"}, "isBase64Encoded": false,
+            "requestContext": {
+                "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
+                "timeEpoch": 1, "http": {"method": "GET", "path": "/", "protocol": "HTTP/1.1"},
+            },
+        });
+        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        assert_eq!(
+            path(request.raw_http_path()),
+            "/api/customers/Jane%20%26%20S%C3%B6hne%2F50%20%25/events"
+        );
+        assert_eq!(request.uri().query(), Some("limit=5"));
+    }
+
+    #[test]
+    fn a_customer_may_be_called_journal() {
+        assert_eq!(path("/api/customers/journal"), "/api/customers/journal");
+        assert_eq!(path("/api/customers/journal/journal"), "/api/customers/journal/journal");
+    }
+
+    #[test]
+    fn other_paths_are_left_alone() {
+        assert_eq!(customer_path("/api/stages"), None);
+        assert_eq!(customer_path("/api/customers"), None);
+    }
+}

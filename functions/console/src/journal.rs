@@ -1,0 +1,113 @@
+//! A customer's journal: every decision, newest first.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::journal::JournalEntry;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::App;
+use crate::customer::CustomerId;
+use crate::page::{List, PageParameters, PageRequest};
+use crate::problem::{CustomerErrors, Errors, Problem};
+use crate::reason::{Reason, reasons};
+
+/// One decision about a customer. Each entry names the hash of the one before, and is sealed by
+/// its own: SHA-256 over its JSON, members in this order, with an empty `hash`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Entry {
+    /// 1 for the customer's first entry.
+    seq: u64,
+    /// The instant the decision is of.
+    at: Timestamp,
+    /// `stage`, `risk` or `finding`.
+    #[schema(example = "stage")]
+    kind: &'static str,
+    /// What it was; null where there was nothing.
+    #[schema(required)]
+    from: Option<String>,
+    /// What it became.
+    #[schema(required)]
+    to: Option<String>,
+    /// The rule of the lifecycle file that decided.
+    #[schema(example = "stages.churned.enter")]
+    rule: String,
+    /// Why.
+    reasons: Vec<Reason>,
+    /// The hash of the lifecycle file that decided.
+    config_hash: String,
+    /// The hash of the entry before; empty for the first.
+    prev: String,
+    /// The hash of this entry.
+    hash: String,
+}
+
+impl From<JournalEntry> for Entry {
+    fn from(entry: JournalEntry) -> Entry {
+        Entry {
+            seq: entry.seq,
+            at: entry.at,
+            kind: entry.kind.as_str(),
+            from: entry.from,
+            to: entry.to,
+            rule: entry.rule,
+            reasons: reasons(entry.reasons),
+            config_hash: entry.config_hash,
+            prev: entry.prev,
+            hash: entry.hash,
+        }
+    }
+}
+
+/// A customer's journal
+///
+/// Every decision about the customer with its reasons, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/customers/{id}/journal",
+    tag = "customers",
+    params(CustomerId, PageParameters),
+    responses((status = 200, description = "Entries, newest first.", body = List<Entry>), Errors, CustomerErrors)
+)]
+pub(crate) async fn journal(
+    State(app): State<Arc<App>>,
+    id: CustomerId,
+    page: PageRequest,
+) -> Result<Json<List<Entry>>, Problem> {
+    let found = id.find(&app.store).await?;
+    let list = format!("journal:{}", found.key);
+    let start = page.start(&list)?;
+    let read = app.store.journal(&found.key, page.limit.into(), start.as_deref()).await?;
+    let entries = read.items.into_iter().map(Entry::from).collect();
+    Ok(Json(List::new(&list, entries, read.next_cursor)))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::journal::{Change, Effect, JournalHead};
+    use domain::lifecycle::load;
+    use domain::lifecycle::presets::PRESETS;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_shown_as_it_was_sealed() {
+        let lifecycle = load(PRESETS[0].source).unwrap();
+        let reason = domain::journal::Reason::of_fact("a >= 1".into(), &[("a", 1.5.into())]);
+        let change = Change {
+            effect: Effect::EnterStage,
+            from: None,
+            to: Some("onboarding".into()),
+            rule: "stages.onboarding.enter".into(),
+            reasons: vec![reason],
+        };
+        let at = "2026-02-03T04:05:06.789Z".parse().unwrap();
+        let entry = JournalEntry::seal(&change, at, &lifecycle, &mut JournalHead::default());
+        let sealed = serde_json::to_string(&entry).unwrap();
+        let shown = serde_json::to_string(&Entry::from(entry)).unwrap();
+        assert_eq!(shown, sealed);
+    }
+}

@@ -1,0 +1,46 @@
+//! The `console` Lambda: the read API over customers, decisions, findings and what was set aside.
+//!
+//! Each route is one noun and one file. A handler reads the store, asks the domain what the facts
+//! come to as of now, and answers with a view of its own, so that the wire format changes only
+//! when a view does. The OpenAPI document is generated from the same handlers: a route cannot
+//! exist undocumented.
+//!
+//! Invariants: nothing is ever written; nothing is decided here that the domain does not decide;
+//! every answer, errors included, says that it must not be cached. No id, name or body is logged.
+
+#![allow(unused_qualifications, reason = "what `utoipa` expands to has them")]
+
+mod customer;
+mod customers;
+mod events;
+mod findings;
+mod gateway;
+mod journal;
+mod lifecycle;
+mod page;
+mod problem;
+mod quarantine;
+mod reason;
+mod router;
+mod stages;
+
+use platform::telemetry::Counts;
+use platform::{Clock, Store};
+
+pub use gateway::handle;
+pub use router::router;
+
+/// What the function works with.
+#[derive(Debug)]
+pub struct App {
+    /// The tables.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What an answer counts as in the function's metrics.
+#[must_use]
+pub fn counts<B>(answer: &axum::http::Response<B>) -> Counts {
+    Counts { failed: u64::from(answer.status().is_server_error()), ..Counts::default() }
+}

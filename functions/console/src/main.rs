@@ -1,0 +1,23 @@
+//! The `console` Lambda: wiring only.
+#![expect(clippy::disallowed_methods, reason = "a main.rs hands in the clock")]
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lambda_http::{Error, Request, run, service_fn};
+use platform::{Clock, aws::Environment};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let Environment { store, clock, telemetry, .. } =
+        Environment::from_env("console", Clock::new(Timestamp::now)).await?;
+    let app = Arc::new(console::App { store, clock });
+    run(service_fn(|request: Request| {
+        let (app, telemetry) = (Arc::clone(&app), telemetry.clone());
+        async move {
+            let work = console::handle(&app, request);
+            telemetry.measure(&app.store, work, console::counts).await
+        }
+    }))
+    .await
+}

@@ -1,0 +1,214 @@
+//! What is answered when a request cannot be: problem details (RFC 9457), with a stable code for
+//! programs and a sentence for people.
+
+use std::error::Error;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::lifecycle::diagnostic::nearest;
+use platform::StoreError;
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+/// After how many seconds to ask again.
+const RETRY_AFTER_SECONDS: &str = "5";
+/// How many names a message lists.
+const MAX_LISTED: usize = 12;
+
+/// Why a request was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Always `about:blank`: the status says it all, the code says which.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    status: u16,
+    /// What is wrong, and what to do.
+    detail: String,
+    /// A stable word for programs.
+    #[schema(example = "unknown_stage")]
+    code: &'static str,
+    /// The same as `detail`.
+    message: String,
+}
+
+/// The errors of every route.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers in the document")]
+pub(crate) enum Errors {
+    /// A parameter is wrong; the message says which and why.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// Stored data cannot be read; the function's log says why.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
+    /// The tables did not answer, or no lifecycle file was applied yet. Ask again after the
+    /// seconds in `Retry-After`.
+    #[response(status = 503, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "Seconds to wait.")))]
+    Unavailable(Problem),
+}
+
+/// The errors of routes about one customer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers in the document")]
+pub(crate) enum CustomerErrors {
+    /// There is no such customer.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        let detail = detail.into();
+        Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            message: detail.clone(),
+            detail,
+            code,
+        }
+    }
+
+    /// A parameter that cannot be used.
+    pub(crate) fn bad(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// A name of the lifecycle file (or a fixed word) that does not exist, with what may be meant.
+    pub(crate) fn unknown<'a>(
+        code: &'static str,
+        what: &str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Problem {
+        let known: Vec<&str> = known.into_iter().collect();
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "the lifecycle file has none".to_owned(),
+            None => {
+                let listed: Vec<String> =
+                    known.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
+                let more = if known.len() > MAX_LISTED { ", …" } else { "" };
+                format!("there are {}{more}", listed.join(", "))
+            }
+        };
+        Problem::bad(code, format!("there is no {what} `{name}`: {help}"))
+    }
+
+    /// A cursor that no list of this kind gave out.
+    pub(crate) fn cursor() -> Problem {
+        Problem::bad(
+            "invalid_cursor",
+            "`cursor` is not one that this list gave out: leave it away to begin at the start",
+        )
+    }
+
+    /// A customer that nobody has heard of.
+    pub(crate) fn no_customer() -> Problem {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "customer_not_found",
+            "there is no customer with this id, and no user with it belongs to one",
+        )
+    }
+
+    /// A path that leads nowhere.
+    pub(crate) fn no_route() -> Problem {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is nothing at this path: /api/openapi.json lists what there is",
+        )
+    }
+
+    /// A method a path does not have.
+    pub(crate) fn no_method() -> Problem {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this API only reads: use GET",
+        )
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        if let StoreError::Cursor = error {
+            return Problem::cursor();
+        }
+        tracing::error!(
+            error = &error as &dyn Error,
+            retryable = error.retryable(),
+            "a request could not be answered"
+        );
+        match &error {
+            StoreError::NoLifecycle => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_lifecycle",
+                "no lifecycle file is active yet: apply one and ask again",
+            ),
+            error if error.retryable() => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the tables cannot be read at the moment: ask again in a few seconds",
+            ),
+            _ => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "stored data cannot be read: the function's log says why",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            headers.insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_answered_with_the_nearest() {
+        let known = ["onboarding", "churned"];
+        let near = Problem::unknown("unknown_stage", "stage", "onbording", known);
+        assert_eq!(near.detail, "there is no stage `onbording`: did you mean `onboarding`?");
+        let far = Problem::unknown("unknown_stage", "stage", "x", known);
+        assert_eq!(far.detail, "there is no stage `x`: there are `onboarding`, `churned`");
+        let none = Problem::unknown("unknown_band", "band", "x", []);
+        assert_eq!(none.detail, "there is no band `x`: the lifecycle file has none");
+    }
+
+    #[test]
+    fn only_what_may_succeed_later_is_asked_for_again() {
+        let retry = Problem::from(StoreError::Unprocessed(3)).into_response();
+        assert_eq!(retry.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(retry.headers()[header::RETRY_AFTER], RETRY_AFTER_SECONDS);
+        let damaged = StoreError::Item { table: "journal", what: "entry" };
+        let fatal = Problem::from(damaged).into_response();
+        assert_eq!(fatal.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(fatal.headers().get(header::RETRY_AFTER).is_none());
+        let cursor = Problem::from(StoreError::Cursor).into_response();
+        assert_eq!(cursor.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(cursor.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+}

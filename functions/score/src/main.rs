@@ -1,0 +1,7 @@
+//! The `score` Lambda: wiring only.
+#![expect(clippy::disallowed_methods, reason = "a main.rs hands in the clock")]
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    score::serve(platform::Clock::new(jiff::Timestamp::now)).await
+}
