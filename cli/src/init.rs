@@ -1,0 +1,152 @@
+//! `lifecycle init`: a lifecycle file to start from.
+//!
+//! Never overwrites a file that it was not told to overwrite.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::builder::PossibleValue;
+use clap::builder::PossibleValuesParser;
+use domain::lifecycle::presets::{PRESETS, Preset, preset};
+
+/// Write a commented lifecycle file to start from.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    long_about = "Write a commented lifecycle file to start from.\n\n\
+        The file declares what is counted, the stages a customer goes through, what is promised and \
+        who is told. It is meant to be read aloud and edited: every part of it carries a comment.",
+    after_long_help = "Examples:\n  \
+        lifecycle init                                a B2B SaaS lifecycle in lifecycle.yaml\n  \
+        lifecycle init --preset ecommerce             a shop's\n  \
+        lifecycle init --list                         what there is to start from\n\n\
+        Then edit the file and check it with `lifecycle validate`.\n\n\
+        Exit codes: 0 written, 1 not written (as when the file exists), 2 wrong use."
+)]
+pub struct Args {
+    /// The lifecycle to start from.
+    #[arg(long, short, default_value = PRESETS[0].name, value_parser = names())]
+    pub preset: String,
+    /// The file to write.
+    #[arg(value_name = "FILE", default_value = "lifecycle.yaml")]
+    pub file: PathBuf,
+    /// Replace the file if it exists.
+    #[arg(long, short)]
+    pub force: bool,
+    /// List what there is to start from, and write nothing.
+    #[arg(long, conflicts_with = "force")]
+    pub list: bool,
+    /// Answer with one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn names() -> PossibleValuesParser {
+    PRESETS.map(|preset| PossibleValue::new(preset.name).help(preset.about)).into()
+}
+
+/// Writes the file, or lists the presets.
+///
+/// # Errors
+/// When the file exists and is not to be replaced, or cannot be written.
+pub fn run(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
+    if args.list {
+        list(args, out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = preset(&args.preset)
+        .with_context(|| format!("there is no preset `{}`: see --list", args.preset))?;
+    write_file(args, chosen)?;
+    let file = args.file.display();
+    if args.json {
+        let written = serde_json::json!({
+            "file": file.to_string(), "preset": chosen.name, "bytes": chosen.source.len(),
+        });
+        writeln!(out, "{written}")?;
+    } else {
+        writeln!(out, "Wrote {file}: {} ({}).", chosen.name, chosen.about)?;
+        writeln!(out, "Edit it, then check it with `lifecycle validate {file}`.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &Args, out: &mut impl Write) -> Result<()> {
+    if args.json {
+        let presets: Vec<_> = PRESETS
+            .iter()
+            .map(|preset| serde_json::json!({ "name": preset.name, "about": preset.about }))
+            .collect();
+        writeln!(out, "{}", serde_json::json!({ "presets": presets }))?;
+        return Ok(());
+    }
+    for preset in PRESETS {
+        writeln!(out, "{:<10}  {}", preset.name, preset.about)?;
+    }
+    Ok(())
+}
+
+fn write_file(args: &Args, chosen: Preset) -> Result<()> {
+    let file = args.file.display();
+    let mut options = File::options();
+    options.write(true);
+    match args.force {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    let opened = options.open(&args.file);
+    if let Err(error) = &opened
+        && error.kind() == ErrorKind::AlreadyExists
+    {
+        anyhow::bail!("{file} exists: choose another name, or replace it with --force");
+    }
+    let mut opened = opened.with_context(|| format!("cannot write {file}"))?;
+    opened.write_all(chosen.source.as_bytes()).with_context(|| format!("cannot write {file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(file: PathBuf) -> Args {
+        Args { preset: PRESETS[0].name.to_owned(), file, force: false, list: false, json: false }
+    }
+
+    #[test]
+    fn each_preset_is_written_as_it_is_and_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        for preset in PRESETS {
+            let file = folder.path().join(preset.name);
+            let mut out = Vec::new();
+            run(&Args { preset: preset.name.to_owned(), ..args(file.clone()) }, &mut out).unwrap();
+            let written = std::fs::read_to_string(file).unwrap();
+            assert_eq!(written, preset.source);
+            assert!(domain::lifecycle::load(&written).is_ok());
+            assert!(String::from_utf8(out).unwrap().contains("lifecycle validate"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_exists_is_replaced_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lifecycle.yaml");
+        std::fs::write(&file, "mine").unwrap();
+        let error = run(&args(file.clone()), &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("--force"), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+        run(&Args { force: true, ..args(file.clone()) }, &mut Vec::new()).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), PRESETS[0].source);
+    }
+
+    #[test]
+    fn the_list_writes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lifecycle.yaml");
+        let mut out = Vec::new();
+        run(&Args { list: true, json: true, ..args(file.clone()) }, &mut out).unwrap();
+        let list: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(list["presets"][1]["name"], "ecommerce");
+        assert!(!file.exists());
+    }
+}

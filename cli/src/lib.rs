@@ -1,0 +1,19 @@
+//! The `lifecycle` command: the operator's tool, and the whole pack in one process on an embedded
+//! DynamoDB.
+//!
+//! Where things live: [`dev`] serves the pack, [`pack`] is the pack itself, [`embedded`] what it
+//! runs on; [`import`], [`init`], [`validate`], [`run`] and [`keys`] are commands; [`target`] is
+//! the workspace a command works on and [`configuration`] the lifecycle file it goes by.
+
+pub mod clock;
+pub mod configuration;
+pub mod dev;
+pub mod embedded;
+pub mod import;
+pub mod init;
+pub mod keys;
+pub mod logs;
+pub mod pack;
+pub mod run;
+pub mod target;
+pub mod validate;

@@ -1,0 +1,85 @@
+//! The `lifecycle` command: reading the arguments and handing them on.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use lifecycle::clock::LocalClock;
+use lifecycle::configuration::activate;
+use lifecycle::target::{Target, TargetArgs};
+use lifecycle::{dev, import, init, keys, run, validate};
+
+/// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
+#[derive(Debug, Parser)]
+#[command(
+    name = "lifecycle",
+    version,
+    arg_required_else_help = true,
+    after_help = "Start here:\n  lifecycle dev --sample      see it at work on 18 months of a shop's purchases\n  \
+                  lifecycle init              write a lifecycle.yaml to make your own\n  \
+                  lifecycle dev               run it on this machine\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong use."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::DevArgs),
+    Init(init::Args),
+    Validate(validate::Args),
+    Import(ImportArgs),
+    Run(run::RunArgs),
+    Keys(keys::KeysArgs),
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    #[command(flatten)]
+    import: import::Args,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    lifecycle::logs::init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error.into()),
+    };
+    let done = runtime.block_on(execute(cli.command));
+    // Whatever still runs in the background ends with the process.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|error| complain(&error))
+}
+
+async fn execute(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Init(args) => init::run(&args, &mut std::io::stdout()),
+        Command::Validate(args) => {
+            validate::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+        }
+        Command::Import(ImportArgs { import, target }) => {
+            let clock = LocalClock::system();
+            let target = Target::open(&target).await?;
+            let preset = import.preset();
+            let lifecycle =
+                activate(&target.store, import.config.as_deref(), preset, clock.now()).await?;
+            let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+            let (store, clock, notes) = (&target.store, clock.handle(), &target.notes);
+            import::run(import, store, &lifecycle, &clock, notes, &mut out, &mut err).await
+        }
+        Command::Run(args) => run::run(args).await,
+        Command::Keys(args) => keys::run(args).await,
+    }
+}
+
+fn complain(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,92 @@
+//! Commands: exit codes, and work on the data of a running `dev`.
+
+use serde_json::json;
+
+use crate::process::{Dev, answer, output, stderr};
+
+#[test]
+fn wrong_use_is_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &[][..],
+        &["--nonsense"],
+        &["fly"],
+        &["dev", "--prot", "0"],
+        &["dev", "--port", "high"],
+        &["dev", "--memory", "--data", "data"],
+        &["run"],
+        &["run", "ingest"],
+        &["keys"],
+        &["import"],
+    ] {
+        let output = output(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        let complaint = stderr(&output);
+        let is_helpful = complaint.contains("Usage: lifecycle") || complaint.contains("--help");
+        assert!(is_helpful, "{arguments:?}: {complaint}");
+    }
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 0, "wrong use makes no data folder");
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["dev", "init", "validate", "import", "run", "keys"] {
+        let output = output(folder.path(), &[command, "--help"]);
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: lifecycle"), "{command}");
+    }
+    let version = output(folder.path(), &["--version"]);
+    let expected = format!("lifecycle {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
+}
+
+#[test]
+fn commands_work_on_the_data_of_a_running_dev() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", "data", "--json"];
+    let dev = Dev::start(folder.path(), &["--data", "data", "--clock", "manual"]);
+
+    let made = answer(folder.path(), &[&["keys", "add", "website"], &data[..]].concat());
+    let key = made["write_key"].as_str().unwrap();
+    let traits = json!({ "name": "Acme", "plan": "team" });
+    let call = json!({ "type": "group", "userId": "ada", "groupId": "acme", "traits": traits,
+        "messageId": "1", "timestamp": "2026-03-02T09:00:00Z" });
+    assert_eq!(dev.http.send(key, std::slice::from_ref(&call)).unwrap().0, 200);
+    assert_eq!(dev.http.send("wk_unknown", &[call]).unwrap().0, 401);
+    let keys = answer(folder.path(), &[&["keys", "list"], &data[..]].concat());
+    let labels: Vec<&str> =
+        keys["items"].as_array().unwrap().iter().filter_map(|key| key["label"].as_str()).collect();
+    assert!(labels.contains(&"website") && labels.contains(&"dev"), "{keys}");
+
+    let history = (0..3).map(|n| {
+        json!({ "type": "track", "userId": "ada", "event": "login",
+            "messageId": format!("login-{n}"), "timestamp": format!("2026-03-02T1{n}:00:00Z"),
+            "context": { "groupId": "acme" } })
+    });
+    let history: Vec<String> = history.map(|call| format!("{call}\n")).collect();
+    std::fs::write(folder.path().join("history.jsonl"), history.concat()).unwrap();
+    let import = [&["import", "history.jsonl"], &data[..]].concat();
+    let report = answer(folder.path(), &import);
+    assert_eq!((&report["accepted"], &report["rejected"]), (&json!(3), &json!(0)), "{report}");
+    let report = answer(folder.path(), &import);
+    assert_eq!((&report["accepted"], &report["duplicates"]), (&json!(0), &json!(3)), "{report}");
+    assert_eq!(dev.http.list("/api/customers/acme/events").len(), 4);
+
+    let run = ["run", "evaluate", "--at", "2026-03-02T13:00:00Z"];
+    let summary = answer(folder.path(), &[&run[..], &data[..]].concat());
+    assert_eq!((&summary["visited"], &summary["changed"]), (&json!(1), &json!(1)), "{summary}");
+    let (_, acme) = dev.http.get("/api/customers/acme");
+    assert_eq!(acme["stage"]["name"], "onboarding");
+    assert_eq!(acme["stage"]["since"], "2026-03-02T13:00:00Z");
+    dev.http.post("/dev/run/notify", &json!({}));
+    let (_, published) = dev.http.get("/dev/sns");
+    assert_eq!(published[0]["subject"], "Acme: starts in onboarding", "{published}");
+    assert_eq!(dev.complaints(), "");
+
+    assert!(dev.stop("TERM").0.success());
+    let keys = answer(folder.path(), &[&["keys", "list"], &data[..]].concat());
+    assert_eq!(keys["items"].as_array().unwrap().len(), 2, "and without it, on the same data");
+}
