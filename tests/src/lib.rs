@@ -1,0 +1,5 @@
+//! What the scenario tests share.
+
+pub mod binaries;
+pub mod runtime_api;
+pub mod stack;
