@@ -11,9 +11,11 @@ use crate::target::{Target, TargetArgs};
 
 /// Make, list and end write keys
 #[derive(Debug, Args)]
-#[command(long_about = "Write keys let senders put events in, and nothing else. Only a hash of each is \
+#[command(
+    long_about = "Write keys let senders put events in, and nothing else. Only a hash of each is \
 kept, so a key is shown once, when it is made. Make a second key, move the senders over, then \
-remove the first.\n\n  lifecycle keys add website\n  lifecycle keys list\n  lifecycle keys remove 5e88")]
+remove the first.\n\n  lifecycle keys add website\n  lifecycle keys list\n  lifecycle keys remove 5e88"
+)]
 pub struct KeysArgs {
     #[command(subcommand)]
     action: Action,
@@ -72,14 +74,21 @@ pub async fn run(args: KeysArgs) -> Result<ExitCode> {
             let keys = target.store.write_keys().await?;
             let mut found = keys.iter().filter(|key| key.hash.starts_with(&hash));
             let (Some(key), None) = (found.next(), found.next()) else {
-                writeln!(std::io::stderr(), "error: `{hash}` is the beginning of no hash, or of several; see `lifecycle keys list`")?;
+                writeln!(
+                    std::io::stderr(),
+                    "error: `{hash}` is the beginning of no hash, or of several; see `lifecycle keys list`"
+                )?;
                 return Ok(ExitCode::FAILURE);
             };
             target.store.remove_write_key(&key.hash).await?;
             if args.json {
                 writeln!(out, "{}", serde_json::json!({ "removed": key.hash }))?;
             } else {
-                writeln!(out, "removed {}; running functions stop taking it within half a minute", key.label)?;
+                writeln!(
+                    out,
+                    "removed {}; running functions stop taking it within half a minute",
+                    key.label
+                )?;
             }
         }
     }

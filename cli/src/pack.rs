@@ -266,7 +266,8 @@ impl Pack {
                 Some(failed) => pump.commit_until(&failed.id),
             }
             if let (Some(file), Some(checkpoint)) = (&self.checkpoint_file, pump.checkpoint()) {
-                std::fs::write(file, checkpoint).context("cannot note how far the journal was told")?;
+                std::fs::write(file, checkpoint)
+                    .context("cannot note how far the journal was told")?;
             }
             if !answer.failures.failures.is_empty() {
                 return Ok(told);

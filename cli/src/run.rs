@@ -16,8 +16,10 @@ use crate::target::{Target, TargetArgs};
 
 /// Run a scheduled function once
 #[derive(Debug, Args)]
-#[command(long_about = "Runs evaluate, score or comply over all customers once, as its schedule does.\n\n\
-  lifecycle run evaluate\n  lifecycle run comply --at 2026-06-30T06:00:00Z --json")]
+#[command(
+    long_about = "Runs evaluate, score or comply over all customers once, as its schedule does.\n\n\
+  lifecycle run evaluate\n  lifecycle run comply --at 2026-06-30T06:00:00Z --json"
+)]
 pub struct RunArgs {
     /// Which one
     #[arg(value_enum)]

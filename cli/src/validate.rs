@@ -40,8 +40,7 @@ pub struct Args {
 /// # Errors
 /// When the file cannot be read.
 pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<ExitCode> {
-    let color =
-        if std::io::stderr().is_terminal() { Color::Terminal } else { Color::Plain };
+    let color = if std::io::stderr().is_terminal() { Color::Terminal } else { Color::Plain };
     run_in(args, color, out, err)
 }
 
@@ -178,12 +177,14 @@ mod tests {
 
     #[test]
     fn json_says_what_the_text_says() {
-        let good: serde_json::Value = serde_json::from_str(&check(PRESETS[0].source, true).out).unwrap();
+        let good: serde_json::Value =
+            serde_json::from_str(&check(PRESETS[0].source, true).out).unwrap();
         assert_eq!(good["valid"], true);
         assert_eq!(good["hash"], load(PRESETS[0].source).unwrap().hash);
         assert!(!good["stages"].as_array().unwrap().is_empty());
 
-        let bad: serde_json::Value = serde_json::from_str(&check("version: 1\nstags: {}\n", true).out).unwrap();
+        let bad: serde_json::Value =
+            serde_json::from_str(&check("version: 1\nstags: {}\n", true).out).unwrap();
         assert_eq!(bad["valid"], false);
         assert_eq!(bad["errors"][0]["severity"], "error");
         assert_eq!(bad["errors"][0]["line"], 2);

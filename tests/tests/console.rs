@@ -118,7 +118,7 @@ impl Workspace {
             });
             changes.extend(assessed.and_then(|(_, change)| change));
             let decisions = Decisions { changes, risk, settles_due: true };
-            let decided = self.store.decide(&before, decisions, &self.lifecycle, self.now).await;
+            let decided = self.store.decide(&before, &decisions, &self.lifecycle, self.now).await;
             if decided.unwrap() == DecisionOutcome::Nothing {
                 return;
             }

@@ -21,13 +21,15 @@ use crate::target;
 
 /// Run the whole pack on this machine
 #[derive(Debug, Args)]
-#[command(long_about = "Runs the whole pack in one process: the functions' own handlers behind local \
+#[command(
+    long_about = "Runs the whole pack in one process: the functions' own handlers behind local \
 HTTP, an embedded DynamoDB, a local SNS endpoint, the schedules and the journal's stream.\n\n\
 Send events as to any Segment-compatible API, with the write key as Basic user name:\n\n  \
 curl -u dev: http://127.0.0.1:9000/v1/track -H 'content-type: application/json' \\\n    \
 -d '{\"userId\":\"ada\",\"event\":\"login\",\"timestamp\":\"2026-01-15T10:30:00Z\",\"messageId\":\"1\"}'\n  \
 curl http://127.0.0.1:9000/api/customers/ada\n\n\
-The lifecycle file is read again when it changes. Stop with Ctrl-C.")]
+The lifecycle file is read again when it changes. Stop with Ctrl-C."
+)]
 pub struct DevArgs {
     /// The port on 127.0.0.1; 0 for any that is free
     #[arg(long, default_value_t = 9000)]
@@ -110,24 +112,15 @@ pub async fn run(args: DevArgs) -> Result<ExitCode> {
     });
     greet(&args, &pack, &file, &format!("http://{address}"), data.as_deref())?;
 
-    let background = tokio::spawn({
-        let (pack, file, mut stopped) = (Arc::clone(&pack), Arc::clone(&file), stopped.clone());
-        async move {
-            let work = async {
-                if args.sample {
-                    sample::play(&pack, args.json).await?;
-                }
-                schedule::keep_running(&pack, &file, args.clock == ClockKind::System).await
-            };
-            tokio::select! {
-                ended = work => ended,
-                _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
-            }
+    let work = async {
+        if args.sample {
+            sample::play(&pack, args.json).await?;
         }
-    });
-    let failed = tokio::select! {
+        schedule::keep_running(&pack, &file, args.clock == ClockKind::System).await
+    };
+    let failed: Option<anyhow::Error> = tokio::select! {
         () = signals.come() => None,
-        ended = background => ended?.err(),
+        ended = work => ended.err(),
     };
     let _ = stop.send(true);
     // Open connections get a moment to end.
@@ -186,7 +179,10 @@ fn greet(
         format!("{} on {url}", bold("lifecycle dev")),
         format!("  lifecycle  {}", file.name()),
         format!("  data       {place}"),
-        format!("  events     curl -u {}: {url}/v1/track -H 'content-type: application/json' \\", args.write_key),
+        format!(
+            "  events     curl -u {}: {url}/v1/track -H 'content-type: application/json' \\",
+            args.write_key
+        ),
         "               -d '{\"userId\":\"ada\",\"event\":\"login\"}'".to_owned(),
         format!("  customer   curl {url}/api/customers/ada"),
         format!("  alerts     curl {url}/dev/sns"),

@@ -126,7 +126,11 @@ async fn report(pack: &Pack, events: u64, took: Duration, is_json: bool) -> Resu
         writeln!(out, "{summary}")?;
         return Ok(out.flush()?);
     }
-    writeln!(out, "The sample: {events} purchases, lived through in {:.1} s\n", took.as_secs_f64())?;
+    writeln!(
+        out,
+        "The sample: {events} purchases, lived through in {:.1} s\n",
+        took.as_secs_f64()
+    )?;
     writeln!(out, "Stages")?;
     let most = stages.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
     for (name, count) in &stages {
@@ -159,8 +163,7 @@ async fn top_risks(pack: &Pack, lifecycle: &domain::lifecycle::Lifecycle) -> Res
         let filter = CustomerFilter::default();
         let page = pack.store.customers(&filter, 1_000, cursor.as_deref()).await?;
         for found in page.items {
-            let facts =
-                domain::facts::Facts::new(&found.customer, lifecycle, pack.clock.now());
+            let facts = domain::facts::Facts::new(&found.customer, lifecycle, pack.clock.now());
             let value = |index: Option<usize>| index.and_then(|i| facts.metric(i)).unwrap_or(0.0);
             let (Some(risk), Some(stage)) =
                 (&found.customer.status.risk, &found.customer.status.stage)

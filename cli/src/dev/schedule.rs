@@ -55,7 +55,11 @@ impl WatchedFile {
             Err(found) => {
                 let mut err = std::io::stderr();
                 print_diagnostics(&mut err, &self.source.name, &text, &found)?;
-                writeln!(err, "{} changed: not applied, the one before stays active", self.source.name)?;
+                writeln!(
+                    err,
+                    "{} changed: not applied, the one before stays active",
+                    self.source.name
+                )?;
                 Ok(false)
             }
         }

@@ -63,7 +63,11 @@ async fn refuse_foreign_host(
     if is_ours {
         return next.run(request).await;
     }
-    problem(StatusCode::FORBIDDEN, "foreign_host", "this server answers to 127.0.0.1 and localhost only")
+    problem(
+        StatusCode::FORBIDDEN,
+        "foreign_host",
+        "this server answers to 127.0.0.1 and localhost only",
+    )
 }
 
 fn problem(status: StatusCode, code: &str, message: &str) -> Response {
@@ -121,11 +125,7 @@ struct RunRequest {
 }
 
 /// Invokes a function with a schedule event of an instant, then tells what the journal has.
-async fn run(
-    State(dev): State<Arc<Dev>>,
-    Path(function): Path<String>,
-    body: String,
-) -> Response {
+async fn run(State(dev): State<Arc<Dev>>, Path(function): Path<String>, body: String) -> Response {
     let request = match body.trim() {
         "" => Ok(RunRequest::default()),
         body => serde_json::from_str(body),
@@ -149,7 +149,8 @@ async fn run(
     };
     let at = request.at.unwrap_or_else(|| dev.pack.clock.now());
     // Each request is a run of its own: who asks twice wants it twice.
-    let schedule = format!("asked-{}-{}", std::process::id(), dev.runs.fetch_add(1, Ordering::Relaxed));
+    let schedule =
+        format!("asked-{}-{}", std::process::id(), dev.runs.fetch_add(1, Ordering::Relaxed));
     let summary = dev.pack.run(sweep, &schedule, at, request.sweep).await;
     let told = dev.pack.tell().await;
     match (summary, told) {

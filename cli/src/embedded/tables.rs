@@ -403,6 +403,6 @@ Resources:
         let names = create_tables(&engine.dynamodb(), "test-").await.unwrap();
         create_tables(&engine.dynamodb(), "test-").await.unwrap();
         let listed = engine.dynamodb().list_tables().send().await.unwrap();
-        assert_eq!(listed.table_names().len(), names.all().len());
+        assert_eq!(listed.table_names().len(), 4);
     }
 }

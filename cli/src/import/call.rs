@@ -53,7 +53,8 @@ impl Parts {
 
     /// The call that the row is.
     pub(super) fn into_call(self, kind: EventKind, line: u64) -> Result<Row, Problem> {
-        let at = self.at.ok_or_else(|| Problem::new("missing_time", None, "the row has no time"))?;
+        let at =
+            self.at.ok_or_else(|| Problem::new("missing_time", None, "the row has no time"))?;
         let mut body = Map::new();
         body.insert("type".to_owned(), kind.as_str().into());
         body.insert("timestamp".to_owned(), time::text(at).into());
@@ -258,7 +259,10 @@ mod tests {
         assert_eq!(code(Parts { user: None, ..parts() }, EventKind::Track), "missing_user");
         assert_eq!(code(Parts { user: None, ..parts() }, EventKind::Identify), "missing_user");
         assert_eq!(code(parts(), EventKind::Group), "missing_account");
-        assert_eq!(code(Parts { user: Some("x".repeat(600)), ..parts() }, EventKind::Track), "too_long");
+        assert_eq!(
+            code(Parts { user: Some("x".repeat(600)), ..parts() }, EventKind::Track),
+            "too_long"
+        );
     }
 
     #[test]
@@ -269,7 +273,10 @@ mod tests {
         assert_eq!(row.at.to_string(), "2026-01-01T00:00:00Z");
         assert_eq!((row.user(), row.account()), (Some("42".to_owned()), Some("a1".to_owned())));
         assert_eq!(row.id.as_deref(), Some("m1"));
-        assert_eq!(call(r#"{"type":"track","event":"x","userId":"u"}"#).unwrap_err().code, "missing_time");
+        assert_eq!(
+            call(r#"{"type":"track","event":"x","userId":"u"}"#).unwrap_err().code,
+            "missing_time"
+        );
         let unnamed = r#"{"type":"track","userId":"u","timestamp":"2026-01-01"}"#;
         assert_eq!(call(unnamed).unwrap_err().code, "missing_event");
     }

@@ -39,14 +39,13 @@ pub(super) fn parts(line: &str) -> Result<Parts, Problem> {
     let amount = cell("dollars")?;
     let day: Date = compact_date(day)
         .ok_or_else(|| Problem::new("time", Some("date"), format!("`{day}` is no YYYYMMDD")))?;
-    let items: u32 = items
-        .parse()
-        .map_err(|_| Problem::new("value", Some("number of CDs"), format!("`{items}` is no count")))?;
-    let amount: f64 = amount
-        .parse()
-        .ok()
-        .filter(|amount: &f64| amount.is_finite())
-        .ok_or_else(|| Problem::new("value", Some("dollars"), format!("`{amount}` is no amount")))?;
+    let items: u32 = items.parse().map_err(|_| {
+        Problem::new("value", Some("number of CDs"), format!("`{items}` is no count"))
+    })?;
+    let amount: f64 =
+        amount.parse().ok().filter(|amount: &f64| amount.is_finite()).ok_or_else(|| {
+            Problem::new("value", Some("dollars"), format!("`{amount}` is no amount"))
+        })?;
     let mut members = Map::new();
     members.insert("amount".to_owned(), json!(amount));
     members.insert("items".to_owned(), json!(items));
@@ -71,8 +70,11 @@ fn noon(day: Date) -> Timestamp {
 /// bodies.
 #[must_use]
 pub fn purchases(text: &str, last: Date, received_at: Timestamp) -> Vec<(String, Event)> {
-    let mut rows: Vec<Parts> =
-        text.lines().filter(|line| !line.trim().is_empty()).filter_map(|line| parts(line).ok()).collect();
+    let mut rows: Vec<Parts> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .filter_map(|line| parts(line).ok())
+        .collect();
     let newest = rows.iter().filter_map(|parts| parts.at).max().unwrap_or(Timestamp::UNIX_EPOCH);
     let shift = noon(last).duration_since(newest);
     let shift = SignedDuration::from_hours(24 * (shift.as_hours() / 24));
@@ -84,7 +86,8 @@ pub fn purchases(text: &str, last: Date, received_at: Timestamp) -> Vec<(String,
         row.shift(shift);
         let digest = row.digest();
         let ordinal = seen.entry(digest).or_default();
-        let (user, id) = (row.user().unwrap_or_default(), super::call::message_id(&digest, *ordinal));
+        let (user, id) =
+            (row.user().unwrap_or_default(), super::call::message_id(&digest, *ordinal));
         *ordinal += 1;
         if let Ok(event) = Event::from_body(id, row.at, received_at, row.body) {
             events.push((user, event));
@@ -115,9 +118,12 @@ mod tests {
 
     #[test]
     fn a_line_is_an_order_at_noon() {
-        let (user, event) =
-            purchases(" 00004 0001 19970101  2   29.33\r\n", day("1997-01-01"), Timestamp::UNIX_EPOCH)
-                .remove(0);
+        let (user, event) = purchases(
+            " 00004 0001 19970101  2   29.33\r\n",
+            day("1997-01-01"),
+            Timestamp::UNIX_EPOCH,
+        )
+        .remove(0);
         assert_eq!(user, "0001");
         assert_eq!(event.name, "order");
         assert_eq!(event.user.as_deref(), Some("0001"));

@@ -85,21 +85,24 @@ pub async fn load(
     let started = Instant::now();
     let place = Place::of(&options.checkpoints, rows.path(), rows.plan(), options.shift)?;
     let spill = Spill::new(spill::folder(&options.checkpoints, &place.key), rows.bytes());
-    let found = place.read().filter(|found| !options.restart && found.partitions == spill.partitions);
+    let found =
+        place.read().filter(|found| !options.restart && found.partitions == spill.partitions);
     let resumed_at = found.as_ref().map(|found| found.stored);
     let mut checkpoint = match found {
         Some(found) => found,
         None => {
             place.remove()?;
             spill.clear()?;
-            let read = read(&mut rows, &spill, store, lifecycle, clock, &mut progress, options).await;
+            let read =
+                read(&mut rows, &spill, store, lifecycle, clock, &mut progress, options).await;
             let checkpoint = read.inspect_err(|_| drop(spill.clear()))?;
             place.write(&checkpoint).context("cannot write the checkpoint")?;
             checkpoint
         }
     };
     drop(rows);
-    commit(&mut checkpoint, &spill, &place, store, lifecycle, clock, &mut progress, options).await?;
+    commit(&mut checkpoint, &spill, &place, store, lifecycle, clock, &mut progress, options)
+        .await?;
     spill.clear()?;
     place.remove()?;
     let seconds = started.elapsed().as_secs_f64();

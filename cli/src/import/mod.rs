@@ -109,7 +109,8 @@ async fn attempt(
         (false, false) => Telling::Lines,
     };
     let mut teller = Teller::new(telling, err);
-    let loaded = load(rows, store, lifecycle, clock, |progress| teller.tell(progress), &options).await;
+    let loaded =
+        load(rows, store, lifecycle, clock, |progress| teller.tell(progress), &options).await;
     teller.clear();
     let report = loaded?;
     if args.json {

@@ -318,7 +318,9 @@ impl Args {
             (EventKind::Track, properties, None) => properties,
             (_, Some(_), _) => {
                 let kind = kind.as_str();
-                return Err(Usage::new(format!("rows of --type {kind} have traits, not properties")));
+                return Err(Usage::new(format!(
+                    "rows of --type {kind} have traits, not properties"
+                )));
             }
             (_, None, traits) => traits,
         };

@@ -166,7 +166,8 @@ impl Plan {
     pub(super) fn columns(&self, header: &[String], presence: Presence) -> Result<Columns, Usage> {
         let mut finder = Finder { header, presence, used: Vec::new() };
         let user = finder.find("--user", self.user.as_deref(), user_names(self.subject))?;
-        let account = finder.find("--account", self.account.as_deref(), account_names(self.subject))?;
+        let account =
+            finder.find("--account", self.account.as_deref(), account_names(self.subject))?;
         let time = finder.find("--time", self.time.as_deref(), &TIME_NAMES)?;
         let id = finder.find("--id", self.id.as_deref(), &ID_NAMES)?;
         let is_named = self.event.is_some() || self.kind != EventKind::Track;
@@ -174,7 +175,9 @@ impl Plan {
         let event = finder.find("--event-column", self.event_column.as_deref(), usual)?;
         let columns = header.join(", ");
         let time = time.ok_or_else(|| {
-            Usage::new(format!("which column is the time? Give --time COLUMN; there are: {columns}"))
+            Usage::new(format!(
+                "which column is the time? Give --time COLUMN; there are: {columns}"
+            ))
         })?;
         if user.is_none() && account.is_none() {
             let subject = match self.subject {
@@ -236,29 +239,70 @@ impl Columns {
             Some(named) => named.clone(),
             None => {
                 let rest = header.iter().filter(|column| !self.used.contains(column));
-                rest.filter(|column| !column.trim().is_empty()).map(|c| Member::of_column(c)).collect()
+                rest.filter(|column| !column.trim().is_empty())
+                    .map(|c| Member::of_column(c))
+                    .collect()
             }
         }
     }
 }
 
 const TIME_NAMES: [&str; 13] = [
-    "timestamp", "time", "eventtime", "eventtimestamp", "occurredat", "createdat", "datetime",
-    "date", "eventdate", "orderdate", "invoicedate", "ts", "day",
+    "timestamp",
+    "time",
+    "eventtime",
+    "eventtimestamp",
+    "occurredat",
+    "createdat",
+    "datetime",
+    "date",
+    "eventdate",
+    "orderdate",
+    "invoicedate",
+    "ts",
+    "day",
 ];
 const ID_NAMES: [&str; 3] = ["messageid", "eventid", "insertid"];
 const EVENT_NAMES: [&str; 4] = ["event", "eventname", "eventtype", "action"];
 const USER_NAMES: [&str; 10] = [
-    "userid", "user", "customerid", "customer", "uid", "distinctid", "visitorid", "memberid",
-    "contactid", "clientid",
+    "userid",
+    "user",
+    "customerid",
+    "customer",
+    "uid",
+    "distinctid",
+    "visitorid",
+    "memberid",
+    "contactid",
+    "clientid",
 ];
 const ACCOUNT_NAMES: [&str; 11] = [
-    "accountid", "account", "groupid", "companyid", "company", "organizationid",
-    "organisationid", "orgid", "workspaceid", "tenantid", "teamid",
+    "accountid",
+    "account",
+    "groupid",
+    "companyid",
+    "company",
+    "organizationid",
+    "organisationid",
+    "orgid",
+    "workspaceid",
+    "tenantid",
+    "teamid",
 ];
 const CUSTOMER_ACCOUNT_NAMES: [&str; 13] = [
-    "accountid", "account", "groupid", "companyid", "company", "organizationid",
-    "organisationid", "orgid", "workspaceid", "tenantid", "teamid", "customerid", "customer",
+    "accountid",
+    "account",
+    "groupid",
+    "companyid",
+    "company",
+    "organizationid",
+    "organisationid",
+    "orgid",
+    "workspaceid",
+    "tenantid",
+    "teamid",
+    "customerid",
+    "customer",
 ];
 const PERSON_NAMES: [&str; 7] =
     ["userid", "user", "uid", "distinctid", "visitorid", "memberid", "contactid"];
@@ -371,12 +415,14 @@ mod tests {
 
     #[test]
     fn all_other_columns_become_properties_unless_some_are_named() {
-        let header: Vec<String> = ["user", "time", "event", "Total ($)", "sku"].map(str::to_owned).into();
+        let header: Vec<String> =
+            ["user", "time", "event", "Total ($)", "sku"].map(str::to_owned).into();
         let every = plan(Subject::User).columns(&header, Presence::Always).unwrap();
         let names: Vec<String> = every.members_of(&header).into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["total", "sku"]);
         let members = Some(vec![Member::parse("amount=Total ($)").unwrap()]);
-        let some = Plan { members, ..plan(Subject::User) }.columns(&header, Presence::Always).unwrap();
+        let some =
+            Plan { members, ..plan(Subject::User) }.columns(&header, Presence::Always).unwrap();
         let names: Vec<String> = some.members_of(&header).into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["amount"]);
     }

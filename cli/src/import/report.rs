@@ -116,7 +116,11 @@ impl Report {
                 days => writeln!(out, ", moved by {days} days.")?,
             }
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive rate"
+        )]
         let rate = self.rows_per_second as u64;
         write!(out, "{:.1} s, {} rows a second", self.seconds, grouped(rate))?;
         if let Some(bytes) = self.peak_rss_bytes {
@@ -255,7 +259,9 @@ impl<'a> Teller<'a> {
 fn style(phase: Phase) -> ProgressStyle {
     let template = match phase {
         Phase::Reading => "reading  {bar:30} {bytes}/{total_bytes}, {eta} left{msg}",
-        Phase::Storing => "storing  {bar:30} {human_pos}/{human_len}, {per_sec:.0}, {eta} left{msg}",
+        Phase::Storing => {
+            "storing  {bar:30} {human_pos}/{human_len}, {per_sec:.0}, {eta} left{msg}"
+        }
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -94,8 +94,8 @@ impl Rows {
     pub fn open(path: &Path, plan: &Plan) -> anyhow::Result<Rows> {
         let name = path.display();
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, mut file) =
-            opened.map_err(|error| anyhow::Error::new(error).context(format!("cannot read {name}")))?;
+        let (metadata, mut file) = opened
+            .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {name}")))?;
         if metadata.is_dir() {
             return Err(Usage::new(format!("{name} is a folder: give one file")).into());
         }
@@ -483,9 +483,9 @@ fn cdnow_row(text: &[u8], line: u64) -> Result<Row, Problem> {
 /// The columns of flat rows, told from the first one; none where that is a full tracking call.
 fn json_columns(plan: &Plan, head: &[u8]) -> Result<Option<Columns>, Usage> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    let rows = head.split(|byte| *byte == b'\n').filter_map(|line| {
-        serde_json::from_slice::<Map<String, Json>>(line).ok()
-    });
+    let rows = head
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Map<String, Json>>(line).ok());
     let mut header: Vec<String> = Vec::new();
     for row in rows {
         if !plan.is_mapped() && is_call(&row) {
@@ -516,8 +516,9 @@ fn json_row(
     plan: &Plan,
     columns: Option<&Columns>,
 ) -> Result<Row, Problem> {
-    let body: Map<String, Json> = serde_json::from_slice(text)
-        .map_err(|error| Problem::new("json", None, format!("the line is no JSON object: {error}")))?;
+    let body: Map<String, Json> = serde_json::from_slice(text).map_err(|error| {
+        Problem::new("json", None, format!("the line is no JSON object: {error}"))
+    })?;
     if !plan.is_mapped() && is_call(&body) {
         return Row::of_call(line, body);
     }
@@ -702,10 +703,17 @@ mod tests {
             time: Some("when".to_owned()),
             time_format: time::TimeFormat::parse("%d.%m.%Y").unwrap(),
             event: Some("order".to_owned()),
-            members: Some(vec![Member { ty: ValueType::Number, ..Member::parse("amount=Total").unwrap() }]),
+            members: Some(vec![Member {
+                ty: ValueType::Number,
+                ..Member::parse("amount=Total").unwrap()
+            }]),
             ..plan()
         };
-        let rows = shown(read("a.csv", "Shopper,when,Total,x\n7,31.01.2026,10,1\n8,31.01.2026,-,1\n", &plan));
+        let rows = shown(read(
+            "a.csv",
+            "Shopper,when,Total,x\n7,31.01.2026,10,1\n8,31.01.2026,-,1\n",
+            &plan,
+        ));
         assert_eq!(
             rows,
             [
@@ -750,7 +758,7 @@ mod tests {
 
     #[test]
     fn json_lines_may_be_flat_rows_with_paths() {
-        let plan = Plan {
+        let mapped = Plan {
             user: Some("user.id".to_owned()),
             event: Some("order".to_owned()),
             members: Some(vec![Member::parse("order.total").unwrap()]),
@@ -758,21 +766,23 @@ mod tests {
         };
         let text = "{\"user\":{\"id\":7},\"ts\":1767225600,\"order\":{\"total\":9.5}}\n";
         assert_eq!(
-            shown(read("a.ndjson", text, &plan)),
+            shown(read("a.ndjson", text, &mapped)),
             [json!({
                 "type": "track", "event": "order", "userId": "7",
                 "timestamp": "2026-01-01T00:00:00Z", "properties": { "total": 9.5 },
             })]
         );
         let text = "{\"user_id\":\"u\",\"event\":\"login\",\"time\":\"2026-01-01\",\"n\":1,\"gone\":null}\n";
-        let rows = shown(read("a.ndjson", text, &super::tests::plan()));
+        let rows = shown(read("a.ndjson", text, &plan()));
         assert_eq!(rows[0]["properties"], json!({ "n": 1 }));
     }
 
     #[test]
     fn a_line_without_end_is_passed_over() {
         let mut text = "x".repeat(3 << 20);
-        text.push_str("\n{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"timestamp\":\"2026-01-01\"}");
+        text.push_str(
+            "\n{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"timestamp\":\"2026-01-01\"}",
+        );
         let rows = shown(read("a.jsonl", text, &plan()));
         assert_eq!(rows[0], json!([1, null, "too_large"]));
         assert_eq!(rows[1]["event"], "e");
@@ -797,7 +807,10 @@ mod tests {
     #[test]
     fn a_limit_is_kept() {
         let plan = Plan { limit: Some(1), ..plan() };
-        assert_eq!(read("a.csv", "user,time,event\nu,2026-01-01,e\nu,2026-01-01,e\n", &plan).len(), 1);
+        assert_eq!(
+            read("a.csv", "user,time,event\nu,2026-01-01,e\nu,2026-01-01,e\n", &plan).len(),
+            1
+        );
     }
 
     #[test]

@@ -69,9 +69,7 @@ impl Spill {
     /// The records of one partition, in the order they were written.
     pub(super) fn read(&self, family: &str, partition: u32) -> io::Result<Option<Reader>> {
         match File::open(self.path(family, partition)) {
-            Ok(file) => {
-                Ok(Some(Reader { file: BufReader::with_capacity(8 * BUFFER_BYTES, file) }))
-            }
+            Ok(file) => Ok(Some(Reader { file: BufReader::with_capacity(8 * BUFFER_BYTES, file) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -417,7 +415,8 @@ mod tests {
     #[test]
     fn rows_that_say_the_same_are_told_apart() {
         let found = through(&[("a", 1), ("a", 1), ("a", 1)], 1, 100, 0);
-        let ids: HashSet<&str> = found[0].groups[0].1.iter().map(|event| event.id.as_str()).collect();
+        let ids: HashSet<&str> =
+            found[0].groups[0].1.iter().map(|event| event.id.as_str()).collect();
         assert_eq!(ids.len(), 3);
     }
 

@@ -157,8 +157,14 @@ async fn an_import_interrupted_anywhere_ends_as_if_it_was_not() {
     let file = broken.file("a.txt", &text);
     let options = Options { chunk_events: 100, ..broken.options() };
     for polls in [1, 5, 20, 60, 150, 400] {
-        let import =
-            load(broken.rows(&file), &broken.store, &broken.lifecycle, &broken.clock, |_| {}, &options);
+        let import = load(
+            broken.rows(&file),
+            &broken.store,
+            &broken.lifecycle,
+            &broken.clock,
+            |_| {},
+            &options,
+        );
         let mut import = Box::pin(import);
         for _ in 0..polls {
             let polled = futures::poll!(&mut import);
@@ -213,7 +219,10 @@ async fn bad_rows_are_set_aside_with_their_reason_and_the_rest_counts() {
     };
     let (exit, out, err) = workspace.run(args.clone()).await;
     assert_eq!(exit, code(ExitCode::SUCCESS));
-    assert!(out.starts_with("Imported 4 rows: 2 new, 0 there already, 2 rejected; 2 customers."), "{out}");
+    assert!(
+        out.starts_with("Imported 4 rows: 2 new, 0 there already, 2 rejected; 2 customers."),
+        "{out}"
+    );
     assert!(err.contains("user = customer, time = ordered, every row is `order`"), "{err}");
     assert!(err.contains("line 3, ordered: `never` is not a time"), "{err}");
     assert!(err.contains("line 4: 2030-01-01T00:00:00Z lies in the future"), "{err}");
@@ -231,10 +240,10 @@ async fn bad_rows_are_set_aside_with_their_reason_and_the_rest_counts() {
 #[tokio::test]
 async fn a_file_without_a_good_row_has_failed_and_wrong_use_is_code_2() {
     let workspace = Workspace::new("ecommerce").await;
-    let args = Args { file: workspace.file("a.csv", "user,time,event\nu,x,y\n"), ..Args::default() };
+    let args =
+        Args { file: workspace.file("a.csv", "user,time,event\nu,x,y\n"), ..Args::default() };
     assert_eq!(workspace.run(args.clone()).await.0, code(ExitCode::FAILURE));
-    let (exit, _, err) =
-        workspace.run(Args { user: Some("usr".to_owned()), ..args.clone() }).await;
+    let (exit, _, err) = workspace.run(Args { user: Some("usr".to_owned()), ..args.clone() }).await;
     assert_eq!(exit, code(ExitCode::from(2)));
     assert!(err.contains("did you mean `user`?"), "{err}");
     let future = Args { shift_to: Some(ShiftTo::parse("2030-01-01").unwrap()), ..args };
@@ -244,7 +253,8 @@ async fn a_file_without_a_good_row_has_failed_and_wrong_use_is_code_2() {
 #[tokio::test]
 async fn a_dry_run_shows_what_rows_become_and_stores_nothing() {
     let workspace = Workspace::new("ecommerce").await;
-    let file = workspace.file("a.csv", "user,time,event,total\nu,2026-01-01,order,9.5\nu,x,order,1\n");
+    let file =
+        workspace.file("a.csv", "user,time,event,total\nu,2026-01-01,order,9.5\nu,x,order,1\n");
     let args = Args { file, dry_run: true, ..Args::default() };
     let (exit, out, err) = workspace.run(args.clone()).await;
     assert_eq!(exit, code(ExitCode::SUCCESS));
@@ -266,12 +276,18 @@ async fn users_roll_up_to_the_account_that_any_row_of_the_file_names() {
     let file = workspace.file(
         "calls.jsonl",
         concat!(
-            r#"{"type":"track","event":"login","userId":"u1","timestamp":"2026-01-01T00:00:00Z"}"#, "\n",
-            r#"{"type":"track","event":"login","userId":"u2","timestamp":"2026-01-01T00:00:00Z"}"#, "\n",
-            r#"{"type":"track","event":"login","userId":"u3","timestamp":"2026-01-01T00:00:00Z"}"#, "\n",
-            r#"{"type":"group","groupId":"a1","userId":"u1","timestamp":"2026-01-02T00:00:00Z"}"#, "\n",
-            r#"{"type":"group","groupId":"a0","userId":"u1","timestamp":"2025-01-02T00:00:00Z"}"#, "\n",
-            r#"{"type":"page","anonymousId":"n1","timestamp":"2026-01-02T00:00:00Z"}"#, "\n",
+            r#"{"type":"track","event":"login","userId":"u1","timestamp":"2026-01-01T00:00:00Z"}"#,
+            "\n",
+            r#"{"type":"track","event":"login","userId":"u2","timestamp":"2026-01-01T00:00:00Z"}"#,
+            "\n",
+            r#"{"type":"track","event":"login","userId":"u3","timestamp":"2026-01-01T00:00:00Z"}"#,
+            "\n",
+            r#"{"type":"group","groupId":"a1","userId":"u1","timestamp":"2026-01-02T00:00:00Z"}"#,
+            "\n",
+            r#"{"type":"group","groupId":"a0","userId":"u1","timestamp":"2025-01-02T00:00:00Z"}"#,
+            "\n",
+            r#"{"type":"page","anonymousId":"n1","timestamp":"2026-01-02T00:00:00Z"}"#,
+            "\n",
         ),
     );
     let report = workspace.load(&file, &workspace.options()).await;

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::process::{Dev, Http, answer};
 
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 12;
 const SENDERS: u64 = 4;
 const CUSTOMERS: u64 = 5;
 const BATCH: u64 = 6;

@@ -78,9 +78,7 @@ impl Settings {
     ///
     /// # Errors
     /// Names the first variable that is missing or cannot be read.
-    pub fn from_lookup(
-        lookup: impl Fn(&str) -> Option<String>,
-    ) -> Result<Settings, SettingsError> {
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
         let required = |name: &'static str| lookup(name).ok_or(SettingsError::Missing(name));
         let retention = lookup("EVENT_RETENTION_DAYS").unwrap_or_else(|| "400".to_owned());
         let event_retention_days = retention.parse().map_err(|_| SettingsError::Invalid {

@@ -5,13 +5,13 @@
 //! cursor of its own, handed on before the function's deadline. One customer that cannot be
 //! handled is logged and counted, and stops nobody else.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use domain::lifecycle::Lifecycle;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
-use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ use crate::telemetry::Counts;
 /// A table with more than twice as many customers is walked in segments of about this size.
 pub const CUSTOMERS_PER_SEGMENT: u64 = 20_000;
 const MAX_SEGMENTS: u64 = 64;
-/// How many customers are handled at once.
+/// How many groups of customers are written at once.
 const PARALLEL: usize = 8;
 /// A run is handed on when less than this is left of its time.
 const HAND_ON_BEFORE: Duration = Duration::from_secs(20);
@@ -170,12 +170,15 @@ pub struct TicketQueue {
 impl TicketQueue {
     async fn send(&self, slot: &RunSlot) -> Result<(), SweepError> {
         let ticket = Ticket { slot: slot.clone() };
-        let body = serde_json::to_string(&ticket).map_err(|error| SweepError::Ticket(error.into()))?;
+        let body =
+            serde_json::to_string(&ticket).map_err(|error| SweepError::Ticket(error.into()))?;
         let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
         sent.map(|_| ()).map_err(|error| SweepError::Ticket(error.into()))
     }
 }
 
+/// DynamoDB takes 100 writes in one transaction.
+const WRITES_PER_TRANSACTION: usize = 100;
 /// How often a customer that others keep changing is decided about in one visit.
 const TRIES: u32 = 4;
 
@@ -222,6 +225,34 @@ pub async fn handle(
                 }
             }
             Ok(SweepAnswer::Tickets(answer))
+        }
+    }
+}
+
+/// Why a customer could not be handled.
+enum Failure {
+    Store(StoreError),
+    Panicked,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Store(error)
+    }
+}
+
+impl Failure {
+    fn count(self, progress: &mut RunProgress) {
+        progress.failed += 1;
+        match self {
+            Failure::Store(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                retryable = error.retryable(),
+                "a customer could not be handled"
+            ),
+            Failure::Panicked => {
+                tracing::error!("a customer could not be handled: the code panicked");
+            }
         }
     }
 }
@@ -290,7 +321,9 @@ impl Sweep<'_> {
     async fn segment(&self, slot: &RunSlot) -> Result<Summary, SweepError> {
         let mut progress = match self.app.store.start_run(slot, self.app.clock.now()).await? {
             RunStart::Go(progress) => progress,
-            RunStart::Done(progress) => return Ok(summary(slot, RunOutcome::AlreadyDone, &progress)),
+            RunStart::Done(progress) => {
+                return Ok(summary(slot, RunOutcome::AlreadyDone, &progress));
+            }
             RunStart::Busy => return Ok(summary(slot, RunOutcome::Busy, &RunProgress::default())),
         };
         loop {
@@ -338,54 +371,97 @@ impl Sweep<'_> {
         Ok(summary(slot, RunOutcome::Done, &progress))
     }
 
+    /// Decides about the customers of a page and makes that true, several at a time.
     async fn visit_all(
         &self,
         customers: Vec<Versioned>,
         at: Timestamp,
         progress: &mut RunProgress,
     ) {
-        let mut visits: Vec<BoxFuture<'_, _>> = Vec::with_capacity(customers.len());
+        progress.visited += customers.len() as u64;
+        let mut groups: Vec<Vec<(Versioned, Decisions)>> = vec![Vec::new()];
+        let mut writes = 0;
         for customer in customers {
-            // A defect met by one customer must not keep the others from being visited.
-            visits.push(AssertUnwindSafe(self.visit(customer, at)).catch_unwind().boxed());
-        }
-        let mut visits = stream::iter(visits).buffer_unordered(PARALLEL);
-        while let Some(visited) = visits.next().await {
-            progress.visited += 1;
-            match visited {
-                Ok(Ok(changed)) => progress.changed += u64::from(changed),
-                Ok(Err(error)) => {
-                    progress.failed += 1;
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        retryable = error.retryable(),
-                        "a customer could not be handled"
-                    );
+            match self.decide_one(customer, at).await {
+                Ok(None) => {}
+                Ok(Some((customer, decisions))) => {
+                    let (size, alone) = (decisions.writes(), decisions.changes.is_empty());
+                    if writes + size > WRITES_PER_TRANSACTION || alone {
+                        groups.push(Vec::new());
+                        writes = 0;
+                    }
+                    writes += if alone { WRITES_PER_TRANSACTION } else { size };
+                    groups.last_mut().expect("there is a group").push((customer, decisions));
                 }
-                Err(_) => {
-                    progress.failed += 1;
-                    tracing::error!("a customer could not be handled: the code panicked");
-                }
+                Err(failure) => failure.count(progress),
             }
+        }
+        let groups = groups.into_iter().filter(|group| !group.is_empty());
+        let mut written: Vec<BoxFuture<'_, _>> = Vec::new();
+        for group in groups {
+            written.push(self.write_group(group, at).boxed());
+        }
+        let mut written = stream::iter(written).buffer_unordered(PARALLEL);
+        while let Some((changed, failures)) = written.next().await {
+            progress.changed += changed;
+            failures.into_iter().for_each(|failure| failure.count(progress));
         }
     }
 
-    /// Decides about one customer and makes that true: whether it was changed. A customer whose
-    /// profile was folded for an older lifecycle file is folded again first.
-    async fn visit(&self, mut customer: Versioned, at: Timestamp) -> Result<bool, StoreError> {
-        let store = &self.app.store;
-        for _ in 0..TRIES {
-            customer = store.refold(customer, self.lifecycle, at).await?;
-            let Some(decisions) = (self.decide)(&customer, self.lifecycle, at) else {
-                return Ok(false);
-            };
-            let changes = !decisions.changes.is_empty() || decisions.risk.is_some();
-            match store.decide(&customer, decisions, self.lifecycle, at).await? {
-                DecisionOutcome::Written(_) | DecisionOutcome::Nothing => return Ok(changes),
-                DecisionOutcome::Stale => customer = store.customer(&customer.key).await?,
+    /// What to do about one customer; `None` for nothing. A customer whose profile was folded for
+    /// an older lifecycle file is folded again first.
+    async fn decide_one(
+        &self,
+        customer: Versioned,
+        at: Timestamp,
+    ) -> Result<Option<(Versioned, Decisions)>, Failure> {
+        let customer = self.app.store.refold(customer, self.lifecycle, at).await?;
+        let decide = || (self.decide)(&customer, self.lifecycle, at);
+        // A defect met by one customer must not keep the others from being visited.
+        let decisions = catch_unwind(AssertUnwindSafe(decide)).map_err(|_| Failure::Panicked)?;
+        Ok(decisions.map(|decisions| (customer, decisions)))
+    }
+
+    /// Writes a group, or its customers one by one when one of them has changed: how many changed,
+    /// and what failed.
+    async fn write_group(
+        &self,
+        group: Vec<(Versioned, Decisions)>,
+        at: Timestamp,
+    ) -> (u64, Vec<Failure>) {
+        let (mut changed, mut failures) = (0, Vec::new());
+        match self.app.store.decide_group(&group, self.lifecycle, at).await {
+            Ok(DecisionOutcome::Written(_) | DecisionOutcome::Nothing) => {
+                let changes = group.iter().filter(|(_, decisions)| decisions.is_change());
+                changed = changes.count() as u64;
+            }
+            Ok(DecisionOutcome::Stale) | Err(_) => {
+                for (customer, _) in group {
+                    match self.visit_again(customer, at).await {
+                        Ok(has_changed) => changed += u64::from(has_changed),
+                        Err(failure) => failures.push(failure),
+                    }
+                }
             }
         }
-        Err(StoreError::Conflict(TRIES))
+        (changed, failures)
+    }
+
+    /// Reads a customer afresh, decides and writes, until nobody is in between.
+    async fn visit_again(&self, customer: Versioned, at: Timestamp) -> Result<bool, Failure> {
+        let store = &self.app.store;
+        for _ in 0..TRIES {
+            let fresh = store.customer_now(&customer.key).await?;
+            let Some((fresh, decisions)) = self.decide_one(fresh, at).await? else {
+                return Ok(false);
+            };
+            match store.decide(&fresh, &decisions, self.lifecycle, at).await? {
+                DecisionOutcome::Written(_) => return Ok(decisions.is_change()),
+                DecisionOutcome::Nothing => return Ok(false),
+                DecisionOutcome::Stale => {}
+            }
+        }
+        Err(Failure::Store(StoreError::Conflict(TRIES)))
     }
 
     fn is_late(&self) -> bool {
@@ -415,10 +491,9 @@ impl SweepAnswer {
                 failed: summary.failed,
                 ..Default::default()
             },
-            SweepAnswer::Tickets(failures) => Counts {
-                failed: failures.failures.len() as u64,
-                ..Default::default()
-            },
+            SweepAnswer::Tickets(failures) => {
+                Counts { failed: failures.failures.len() as u64, ..Default::default() }
+            }
         }
     }
 }

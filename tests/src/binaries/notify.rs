@@ -67,7 +67,7 @@ async fn decided(stack: &Stack) -> Result<Json> {
     let acme = stack.store.customer(&CustomerKey::subject("acme")).await?;
     let at = now();
     let change = step(&acme.customer, &stack.lifecycle, at).change.context("the first stage")?;
-    stack.store.decide(&acme, Decisions::of(vec![change]), &stack.lifecycle, at).await?;
+    stack.store.decide(&acme, &Decisions::of(vec![change]), &stack.lifecycle, at).await?;
     let journal = table_names(TABLE_PREFIX).journal;
     let entries = stack.engine.dynamodb().scan().table_name(journal).send().await?;
     let [entry] = entries.items() else { bail!("one decision is one entry") };

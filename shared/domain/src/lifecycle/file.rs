@@ -3,6 +3,9 @@
 //! Nothing here is checked beyond its shape; [`super::load`] turns it into a [`super::Lifecycle`].
 //! Unknown keys are errors, so nothing in a file is silently ignored.
 
+mod alerts;
+mod standards;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -10,6 +13,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+pub use self::alerts::{Alerts, OneOrMany};
+pub use self::standards::{StageChoice, Standard};
 use crate::expr::ConditionSource;
 
 /// A word of the file and where it stands.
@@ -353,178 +358,4 @@ pub struct Risk {
     pub bands: Entries<Spanned<f64>>,
     /// A rise of this much in 7 days is an alert by itself.
     pub drop_alert: Later,
-}
-
-/// A standard: one of the first seven keys says what is promised.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Standard {
-    /// An event within a period of entering a stage.
-    pub deadline: Option<Spanned<Deadline>>,
-    /// No longer than this without one of these events.
-    pub silence: Option<Spanned<Silence>>,
-    /// Facts that must be known.
-    pub required: Option<Vec<Word>>,
-    /// An event answered by another within a period.
-    pub respond: Later,
-    /// Nobody stays in a stage beyond its `stuck` (or `target`) time.
-    pub stage_overdue: Option<StageChoice>,
-    /// No task stays open beyond its due time.
-    pub task_overdue: Later,
-    /// Steps in an order.
-    pub sequence: Later,
-    /// For whom it holds.
-    pub only_if: Option<ConditionSource>,
-    /// How bad a breach is.
-    pub severity: Spanned<crate::lifecycle::FindingSeverity>,
-    /// Who mends it: a trait, a team or an address.
-    pub owner: Option<Word>,
-    /// A breach is forgiven for so long.
-    pub grace: Later,
-}
-
-/// An event within a period of entering a stage.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Deadline {
-    /// The stage whose entry starts the clock.
-    pub stage: Word,
-    /// What has to happen.
-    pub event: Word,
-    /// Within what.
-    pub within: Word,
-}
-
-/// No longer than this without one of these events.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Silence {
-    /// Any of these breaks the silence.
-    pub events: Vec<Word>,
-    /// The longest silence.
-    pub limit: Word,
-}
-
-/// `any`, or a list of stages.
-#[derive(Debug)]
-pub enum StageChoice {
-    /// Every stage that has a target.
-    Any,
-    /// These stages.
-    Listed(Vec<Word>),
-}
-
-impl<'de> Deserialize<'de> for StageChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ChoiceVisitor;
-        impl<'de> Visitor<'de> for ChoiceVisitor {
-            type Value = StageChoice;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("`any`, or a list of stages")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StageChoice, E> {
-                match text {
-                    "any" => Ok(StageChoice::Any),
-                    other => {
-                        Err(E::custom(format!("`{other}` is neither `any` nor a list of stages")))
-                    }
-                }
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<StageChoice, A::Error> {
-                let mut stages = Vec::new();
-                while let Some(stage) = seq.next_element()? {
-                    stages.push(stage);
-                }
-                Ok(StageChoice::Listed(stages))
-            }
-        }
-        deserializer.deserialize_any(ChoiceVisitor)
-    }
-}
-
-/// Who hears of what.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Alerts {
-    /// The first that matches wins.
-    pub routes: Vec<Spanned<Route>>,
-    /// Where messages go.
-    pub receivers: Entries<Spanned<Receiver>>,
-    /// Grouping labels.
-    pub group_by: Later,
-    /// How long a new group waits for company.
-    pub group_wait: Later,
-    /// How often a changed group speaks.
-    pub group_interval: Later,
-    /// How often an unchanged group speaks.
-    pub repeat_interval: Later,
-    /// What mutes what.
-    pub inhibit: Later,
-}
-
-/// One route.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// Labels and the values that match; everything matches where it is absent.
-    #[serde(default, rename = "match")]
-    pub matchers: Entries<OneOrMany>,
-    /// The receiver.
-    pub to: Word,
-    /// Who hears of it when nobody acts.
-    pub escalate: Later,
-}
-
-/// One word or a list of them.
-#[derive(Debug)]
-pub struct OneOrMany(pub Vec<Word>);
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        enum Either {
-            One(String),
-            Many(Vec<Word>),
-        }
-        struct EitherVisitor;
-        impl<'de> Visitor<'de> for EitherVisitor {
-            type Value = Either;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a word or a list of words")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Either, E> {
-                Ok(Either::One(text.to_owned()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Either, A::Error> {
-                let mut words = Vec::new();
-                while let Some(word) = seq.next_element()? {
-                    words.push(word);
-                }
-                Ok(Either::Many(words))
-            }
-        }
-        impl<'de> Deserialize<'de> for Either {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(EitherVisitor)
-            }
-        }
-        let either = Spanned::<Either>::deserialize(deserializer)?;
-        let (referenced, defined) = (either.referenced, either.defined);
-        Ok(OneOrMany(match either.value {
-            Either::One(value) => vec![Spanned { value, referenced, defined }],
-            Either::Many(words) => words,
-        }))
-    }
-}
-
-/// Where messages go.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Receiver {
-    /// The name of an SNS topic.
-    pub sns: Word,
-    /// `email`, `slack`, or both.
-    #[serde(default)]
-    pub format: Vec<Word>,
-    /// Digest times.
-    pub at: Later,
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
 use domain::event::Event;
-use domain::fold::Scope;
+use domain::fold::{HourRange, Scope};
 use domain::lifecycle::Lifecycle;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -25,6 +25,8 @@ use crate::meter::Access;
 const BATCH: usize = 25;
 const TRANSACTION: usize = 100;
 const PARALLEL: usize = 8;
+/// So many ranges of a customer's log are read apart.
+const READS: usize = 4;
 /// While one chunk waits for the tables another is folded. Each keeps the order of its own calls,
 /// and a customer that is in two of them is settled by its version, as between two writers.
 const CHUNKS_AT_ONCE: usize = 3;
@@ -51,8 +53,10 @@ impl Store {
         lifecycle: &Lifecycle,
         now: Timestamp,
     ) -> Result<Bulk, StoreError> {
+        // Collected first: a stream over a closure that borrows is not `Send` to the compiler.
         let chunks = groups.chunks(TRANSACTION);
-        let parts = stream::iter(chunks.map(|chunk| self.commit_chunk(chunk, lifecycle, now)));
+        let parts: Vec<BoxFuture<'_, Result<Bulk, StoreError>>> =
+            chunks.map(|chunk| self.commit_chunk(chunk, lifecycle, now).boxed()).collect();
         let sum = |done: Bulk, part: Bulk| async move {
             Ok(Bulk {
                 accepted: done.accepted + part.accepted,
@@ -60,7 +64,7 @@ impl Store {
                 customers: done.customers + part.customers,
             })
         };
-        parts.buffer_unordered(CHUNKS_AT_ONCE).try_fold(Bulk::default(), sum).await
+        stream::iter(parts).buffer_unordered(CHUNKS_AT_ONCE).try_fold(Bulk::default(), sum).await
     }
 
     async fn commit_chunk(
@@ -83,7 +87,7 @@ impl Store {
                     // A customer without an item has no event that was ever acknowledged.
                     let logged = match before.version {
                         0 => Vec::new(),
-                        _ => self.read_scope(key, &scope).await?,
+                        _ => self.read_scope(key, &in_few_reads(&scope)).await?,
                     };
                     Ok((before, scope, logged))
                 }
@@ -158,5 +162,64 @@ impl Store {
             }
         }
         Err(StoreError::Unprocessed(requests.len()))
+    }
+}
+
+/// The same hours in at most [`READS`] ranges, and what lies between them: history touches most
+/// days of a customer's log, and a query costs more than the few events it would leave out. A fold
+/// passes over what is not in its scope.
+fn in_few_reads(scope: &Scope) -> Scope {
+    let Scope::Buckets { starts, hours } = scope else { return scope.clone() };
+    let mut gaps: Vec<(i64, usize)> = hours
+        .windows(2)
+        .enumerate()
+        .map(|(at, pair)| (pair[1].from - pair[0].to, at + 1))
+        .collect();
+    // The widest gaps stay.
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    gaps.truncate(READS - 1);
+    let mut cuts: Vec<usize> = gaps.into_iter().map(|(_, at)| at).collect();
+    cuts.sort_unstable();
+    let mut merged = Vec::with_capacity(READS);
+    let mut rest = hours.as_slice();
+    for cut in cuts.into_iter().rev() {
+        let (before, after) = rest.split_at(cut);
+        merged.extend(covering(after));
+        rest = before;
+    }
+    merged.extend(covering(rest));
+    merged.reverse();
+    Scope::Buckets { starts: starts.clone(), hours: merged }
+}
+
+fn covering(hours: &[HourRange]) -> Option<HourRange> {
+    Some(HourRange { from: hours.first()?.from, to: hours.last()?.to })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(hours: &[(i64, i64)], expect: &[(i64, i64)]) {
+        let hours = hours.iter().map(|(from, to)| HourRange { from: *from, to: *to }).collect();
+        let scope = Scope::Buckets { starts: Default::default(), hours };
+        let Scope::Buckets { hours, .. } = in_few_reads(&scope) else { panic!() };
+        let found: Vec<(i64, i64)> = hours.iter().map(|range| (range.from, range.to)).collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn scattered_days_are_read_together_and_far_ones_apart() {
+        check(&[], &[]);
+        check(&[(1, 2), (5, 6)], &[(1, 2), (5, 6)]);
+        check(
+            &[(0, 1), (2, 3), (100, 101), (200, 201), (202, 203), (300, 301)],
+            &[(0, 3), (100, 101), (200, 203), (300, 301)],
+        );
+    }
+
+    #[test]
+    fn the_whole_log_stays_the_whole_log() {
+        assert_eq!(in_few_reads(&Scope::Whole), Scope::Whole);
     }
 }

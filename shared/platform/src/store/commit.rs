@@ -123,19 +123,14 @@ impl Store {
             return self.log(key, Reach::Whole).await;
         };
         // Collected, because a stream over a closure that borrows is not `Send` to the compiler.
-        let reads: Vec<_> =
-            hours.iter().map(|range| self.log(key, Reach::Hours(*range))).collect();
+        let reads: Vec<_> = hours.iter().map(|range| self.log(key, Reach::Hours(*range))).collect();
         let parts: Vec<Vec<Event>> =
             stream::iter(reads).buffer_unordered(PARALLEL_PUTS).try_collect().await?;
         Ok(parts.into_iter().flatten().collect())
     }
 
     /// Puts events in parallel: which of them were put.
-    async fn put_all(
-        &self,
-        key: &CustomerKey,
-        events: &[&Event],
-    ) -> Result<Vec<bool>, StoreError> {
+    async fn put_all(&self, key: &CustomerKey, events: &[&Event]) -> Result<Vec<bool>, StoreError> {
         let puts: Vec<_> = events.iter().map(|event| self.put_event(key, event)).collect();
         stream::iter(puts).buffered(PARALLEL_PUTS).try_collect().await
     }

@@ -220,6 +220,14 @@ impl Store {
         self.read_customer(key, Freshness::Eventual).await
     }
 
+    /// Reads a customer with every write that was answered.
+    ///
+    /// # Errors
+    /// When the table cannot be read or the item is damaged.
+    pub(crate) async fn customer_now(&self, key: &CustomerKey) -> Result<Versioned, StoreError> {
+        self.read_customer(key, Freshness::Strong).await
+    }
+
     pub(super) async fn read_customer(
         &self,
         key: &CustomerKey,

@@ -28,6 +28,18 @@ pub struct Decisions {
 }
 
 impl Decisions {
+    /// Whether they change anything but the customer's `due` entry.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        !self.changes.is_empty() || self.risk.is_some()
+    }
+
+    /// How many writes of one transaction they take at most.
+    pub(crate) fn writes(&self) -> usize {
+        // The customer, and for each change its entry and a finding taken from one list to another.
+        1 + 3 * self.changes.len()
+    }
+
     /// Changes and nothing else.
     #[must_use]
     pub fn of(changes: Vec<Change>) -> Decisions {
@@ -46,6 +58,16 @@ pub enum DecisionOutcome {
     Nothing,
 }
 
+/// What making decisions true takes.
+enum Prepared {
+    /// Nothing.
+    Nothing,
+    /// One update: no journal entry is due.
+    Update(CustomerUpdate),
+    /// One transaction.
+    Transaction { writes: Vec<TransactWriteItem>, entries: Vec<JournalEntry> },
+}
+
 impl Store {
     /// Makes decisions true, or nothing.
     ///
@@ -55,10 +77,59 @@ impl Store {
     pub async fn decide(
         &self,
         before: &Versioned,
-        decisions: Decisions,
+        decisions: &Decisions,
         lifecycle: &Lifecycle,
         at: Timestamp,
     ) -> Result<DecisionOutcome, StoreError> {
+        match self.prepare(before, decisions, lifecycle, at)? {
+            Prepared::Nothing => Ok(DecisionOutcome::Nothing),
+            Prepared::Update(update) => self.update_status(before, update).await,
+            Prepared::Transaction { writes, entries } => Ok(match self.transact(writes).await? {
+                true => DecisionOutcome::Written(entries),
+                false => DecisionOutcome::Stale,
+            }),
+        }
+    }
+
+    /// Makes decisions about many customers true, several in one transaction: it costs the same
+    /// units and a fraction of the calls. Answers which customers have to be looked at again,
+    /// because one of their group changed meanwhile: nothing of that group was written.
+    ///
+    /// # Errors
+    /// As [`Store::decide`], for one group.
+    pub(crate) async fn decide_group(
+        &self,
+        group: &[(Versioned, Decisions)],
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<DecisionOutcome, StoreError> {
+        if let [(before, decisions)] = group {
+            return self.decide(before, decisions, lifecycle, at).await;
+        }
+        let (mut all, mut sealed) = (Vec::new(), Vec::new());
+        for (before, decisions) in group {
+            match self.prepare(before, decisions, lifecycle, at)? {
+                Prepared::Nothing => {}
+                Prepared::Update(_) => return Ok(DecisionOutcome::Stale),
+                Prepared::Transaction { writes, entries } => {
+                    all.extend(writes);
+                    sealed.extend(entries);
+                }
+            }
+        }
+        Ok(match all.is_empty() || self.transact(all).await? {
+            true => DecisionOutcome::Written(sealed),
+            false => DecisionOutcome::Stale,
+        })
+    }
+
+    fn prepare(
+        &self,
+        before: &Versioned,
+        decisions: &Decisions,
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<Prepared, StoreError> {
         let mut after = before.customer.clone();
         if let Some(risk) = &decisions.risk {
             after.status.risk = Some(risk.clone());
@@ -82,11 +153,11 @@ impl Store {
             Due::At(instant) => before.due_at != Some(instant),
         };
         if entries.is_empty() && after.status == before.customer.status && !settles {
-            return Ok(DecisionOutcome::Nothing);
+            return Ok(Prepared::Nothing);
         }
         let update = CustomerUpdate::new(before, &after, Parts::Status, due);
         if entries.is_empty() {
-            return self.update_status(before, update).await;
+            return Ok(Prepared::Update(update));
         }
         let mut writes = vec![self.transact_update(before, update)?];
         for entry in &entries {
@@ -97,11 +168,7 @@ impl Store {
                 writes.extend(self.transact_finding(before, &after, change, lifecycle, at)?);
             }
         }
-        Ok(if self.transact(writes).await? {
-            DecisionOutcome::Written(entries)
-        } else {
-            DecisionOutcome::Stale
-        })
+        Ok(Prepared::Transaction { writes, entries })
     }
 
     async fn update_status(
@@ -240,7 +307,10 @@ impl Store {
     }
 
     /// Writes all or nothing: whether every condition held.
-    pub(super) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
+    pub(super) async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<bool, StoreError> {
         let table = &self.tables.customers;
         let written = self
             .client

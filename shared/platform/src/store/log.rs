@@ -55,9 +55,7 @@ pub(super) fn event_of(found: &Item) -> Result<Event, StoreError> {
     let read = Reader { table: "events", item: found };
     let wrong = |what| StoreError::Item { table: "events", what };
     let (_, id) = read.text("sk")?.split_once('#').ok_or(wrong("sk"))?;
-    let instant = |name| {
-        Timestamp::from_millisecond(read.number(name)?).map_err(|_| wrong(name))
-    };
+    let instant = |name| Timestamp::from_millisecond(read.number(name)?).map_err(|_| wrong(name));
     let (at, received_at) = (instant("t")?, instant("r")?);
     let bytes = codec::grow(read.bytes("b")?)
         .map_err(|source| StoreError::Codec { table: "events", source })?;

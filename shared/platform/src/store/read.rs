@@ -208,8 +208,7 @@ impl Store {
         for found in output.items() {
             let read = Reader { table: "journal", item: found };
             let entry = serde_json::from_str(read.text("entry")?);
-            entries
-                .push(entry.map_err(|_| StoreError::Item { table: "journal", what: "entry" })?);
+            entries.push(entry.map_err(|_| StoreError::Item { table: "journal", what: "entry" })?);
         }
         Ok(Page { items: entries, next_cursor: cursor_text(output.last_evaluated_key) })
     }
