@@ -27,6 +27,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the length of the process")]
 enum Command {
     Dev(dev::DevArgs),
     Init(init::Args),

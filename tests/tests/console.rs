@@ -1,5 +1,7 @@
 //! The read API over the embedded DynamoDB: shapes, parts of lists, filters and errors.
 
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,5 +1,8 @@
 //! What `ingest` promises its senders: over HTTP, from a queue and from the bus.
 
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
+#![allow(clippy::type_complexity, reason = "tables of cases are read, not named")]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -178,7 +181,7 @@ async fn the_same_id_counts_once_within_a_request_and_across_requests() {
 async fn a_call_without_a_time_counts_once_however_late_it_is_sent_again() {
     let sut = Sut::users().await;
     let call = json!({"type": "track", "event": "login", "userId": "u", "messageId": "m-1"});
-    taken(&sut.batch(&[call.clone()]).await, 1, 0);
+    taken(&sut.batch(std::slice::from_ref(&call)).await, 1, 0);
     sut.stack.clock.set(Some(now() + SignedDuration::from_hours(30)));
     taken(&sut.batch(&[call]).await, 0, 1);
 }

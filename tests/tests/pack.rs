@@ -1,5 +1,8 @@
 //! Timelines over the whole pack: events in; stages, risk, findings and alerts out.
 
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
+#![allow(clippy::print_stdout, reason = "figures are printed for people to see")]
+
 use std::collections::BTreeMap;
 
 use domain::event::Event;

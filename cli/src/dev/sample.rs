@@ -75,7 +75,7 @@ impl Life<'_> {
         self.step += 1;
         let schedule = format!("sample-{}", self.step);
         for function in [SweepFunction::Score, SweepFunction::Evaluate, SweepFunction::Comply] {
-            let is_due = self.step % STEPS_PER_SCORE == 0 || groups.is_empty();
+            let is_due = self.step.is_multiple_of(STEPS_PER_SCORE) || groups.is_empty();
             if is_due || function == SweepFunction::Evaluate {
                 self.pack.run(function, &schedule, at, SweepKind::All).await?;
             }

@@ -400,7 +400,7 @@ Resources:
     #[tokio::test]
     async fn the_deployed_template_has_the_four_tables() {
         let engine = Engine::start(Location::Memory).unwrap();
-        let names = create_tables(&engine.dynamodb(), "test-").await.unwrap();
+        create_tables(&engine.dynamodb(), "test-").await.unwrap();
         create_tables(&engine.dynamodb(), "test-").await.unwrap();
         let listed = engine.dynamodb().list_tables().send().await.unwrap();
         assert_eq!(listed.table_names().len(), 4);
