@@ -1,7 +1,7 @@
 //! The `ingest` Lambda: tracking calls over HTTP, SQS and EventBridge into the event log and the
 //! customers' state.
 //!
-//! Every way in ends at one pipeline, [`take`]: a call is read alone, so that a bad one never
+//! Every way in ends at one pipeline, `take`: a call is read alone, so that a bad one never
 //! takes its neighbours with it; what cannot be read is set aside in quarantine with its reason;
 //! the others are committed customer by customer.
 //!
