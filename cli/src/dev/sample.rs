@@ -1,4 +1,4 @@
-//! The sample: 18 months of a shop's purchases, lived through week by week.
+//! The sample: 18 months of a shop's purchases, lived through stretch by stretch.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
@@ -17,9 +17,9 @@ use crate::import::cdnow;
 use crate::pack::{Pack, SweepFunction};
 
 /// Stages are evaluated once in so many days of the sample.
-const STEP_DAYS: i64 = 7;
+const STEP_DAYS: i64 = 14;
 /// Risk and standards once in so many steps.
-const STEPS_PER_SCORE: u64 = 4;
+const STEPS_PER_SCORE: u64 = 2;
 
 /// Loads the sample, runs the schedules through it, and prints what came of it.
 pub async fn play(pack: &Pack, is_json: bool) -> Result<()> {
@@ -42,21 +42,21 @@ pub async fn play(pack: &Pack, is_json: bool) -> Result<()> {
     let mut until = first.saturating_add(SignedDuration::from_hours(24 * STEP_DAYS))?;
     while until < today || rest.peek().is_some() {
         let at = until.min(today);
-        let mut week: BTreeMap<CustomerKey, Vec<Event>> = BTreeMap::new();
+        let mut stretch: BTreeMap<CustomerKey, Vec<Event>> = BTreeMap::new();
         while let Some((user, event)) = rest.next_if(|(_, event)| event.at <= at) {
-            week.entry(CustomerKey::subject(&user)).or_default().push(event);
+            stretch.entry(CustomerKey::subject(&user)).or_default().push(event);
             bar.inc(1);
         }
         bar.set_message(at.to_string()[..10].to_owned());
         manual.set(Some(at));
-        lived.week(week.into_iter().collect(), at).await?;
+        lived.stretch(stretch.into_iter().collect(), at).await?;
         if at == today {
             break;
         }
         until = until.saturating_add(SignedDuration::from_hours(24 * STEP_DAYS))?;
     }
     manual.set(Some(today));
-    lived.week(Vec::new(), today).await?;
+    lived.stretch(Vec::new(), today).await?;
     manual.set(None);
     bar.finish_and_clear();
     report(pack, total, began.elapsed(), is_json).await
@@ -68,8 +68,12 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Events of a week, then the schedules at its end.
-    async fn week(&mut self, groups: Vec<(CustomerKey, Vec<Event>)>, at: Timestamp) -> Result<()> {
+    /// Events of a stretch, then the schedules at its end.
+    async fn stretch(
+        &mut self,
+        groups: Vec<(CustomerKey, Vec<Event>)>,
+        at: Timestamp,
+    ) -> Result<()> {
         let lifecycle = self.pack.store.lifecycle().await?;
         self.pack.ingest.store.commit_bulk(&groups, &lifecycle, at).await?;
         self.step += 1;
