@@ -6,42 +6,16 @@ failed and "N passed, N failed"; exit code 0 when all passed, 1 otherwise. Needs
 """
 
 import collections
-import contextlib
-import json
-import os
-import pathlib
-import subprocess
 import sys
 import tempfile
-import urllib.request
-from typing import Any, Iterator
 
-# Before the client is loaded: nothing for this machine goes through a proxy.
-os.environ["NO_PROXY"] = "127.0.0.1"
+from dev import TIMEOUT_SECONDS, WRITE_KEY, Checks, everything, get, running
 
-import segment.analytics as analytics  # noqa: E402
-from segment.analytics.client import Client  # noqa: E402
-from segment.analytics.request import APIError  # noqa: E402
+import segment.analytics as analytics
+from segment.analytics.client import Client
+from segment.analytics.request import APIError
 
-WRITE_KEY = "dev"
 BATCHED = 250
-# Beyond this, something hangs.
-TIMEOUT_SECONDS = 60
-
-
-class Checks:
-    """Counts what passed, and says what did not."""
-
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failed = 0
-
-    def equal(self, what: str, found: Any, expected: Any) -> None:
-        if found == expected:
-            self.passed += 1
-            return
-        self.failed += 1
-        print(f"failed: {what}: {found!r}, expected {expected!r}")
 
 
 def main() -> int:
@@ -49,31 +23,11 @@ def main() -> int:
         print(__doc__.splitlines()[0], file=sys.stderr)
         return 2
     checks = Checks()
-    with tempfile.TemporaryDirectory() as folder, running(pathlib.Path(sys.argv[1]).resolve(), folder) as url:
+    with tempfile.TemporaryDirectory() as folder, running(sys.argv[1], folder) as url:
         every_kind_of_call(checks, url)
         batches_in_the_background(checks, url)
         a_wrong_key(checks, url)
-    print(f"{checks.passed} passed, {checks.failed} failed")
-    return 1 if checks.failed else 0
-
-
-@contextlib.contextmanager
-def running(binary: pathlib.Path, folder: str) -> Iterator[str]:
-    """The address of a `lifecycle dev` that runs with the preset, in a folder of its own."""
-    command = [str(binary), "dev", "--port", "0", "--memory", "--json", "--write-key", WRITE_KEY]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline()
-        if not line:
-            sys.exit(f"{binary} ended with exit code {process.wait()}")
-        yield json.loads(line)["listening"]
-    finally:
-        process.terminate()
-        try:
-            process.wait(TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    return checks.finish()
 
 
 def every_kind_of_call(checks: Checks, url: str) -> None:
@@ -148,23 +102,6 @@ def a_wrong_key(checks: Checks, url: str) -> None:
     checks.equal("the refusal of a wrong key", refusal, (401, "unknown_write_key"))
     ids = {customer["id"] for customer in everything(url, "/api/customers")}
     checks.equal("nothing else became a customer", ids, {"acme", "globex"})
-
-
-def get(url: str, path: str) -> Any:
-    with urllib.request.urlopen(url + path, timeout=TIMEOUT_SECONDS) as response:
-        return json.load(response)
-
-
-def everything(url: str, path: str) -> list[Any]:
-    """All items of a list."""
-    items: list[Any] = []
-    cursor = ""
-    while True:
-        part = get(url, f"{path}?limit=100{cursor}")
-        items += part["items"]
-        if part["next_cursor"] is None:
-            return items
-        cursor = f"&cursor={part['next_cursor']}"
 
 
 if __name__ == "__main__":
