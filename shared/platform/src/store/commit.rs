@@ -17,8 +17,6 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use domain::customer::Customer;
 use domain::decide::{next_due, step};
 use domain::event::Event;
@@ -27,11 +25,9 @@ use domain::lifecycle::Lifecycle;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use super::attributes::s;
 use super::customers::{CustomerUpdate, Due, Freshness, Parts, index_time};
 use super::log::{Reach, sort_key};
 use super::{CustomerKey, Store, StoreError, Versioned};
-use crate::meter::Access;
 
 /// How often a commit starts again when others change the same customer.
 const MAX_CONFLICTS: u32 = 12;
@@ -150,33 +146,7 @@ impl Store {
         };
         let due = due(before, &folded, lifecycle, now);
         let update = CustomerUpdate::new(before, &folded, Parts::Profile, due);
-        let table = &self.tables.customers;
-        let updated = self
-            .client
-            .update_item()
-            .table_name(table)
-            .key("pk", s(before.key.as_str()))
-            .set_expression_attribute_names(update.names())
-            .update_expression(update.expression)
-            .condition_expression(update.condition)
-            .set_expression_attribute_values(Some(update.values))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match updated {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                Ok(true)
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::call("UpdateItem", table)(error)),
-        }
+        self.update_customer(&before.key, update).await
     }
 }
 

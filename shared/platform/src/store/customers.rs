@@ -1,6 +1,7 @@
 //! One item per customer: its version, its packed profile and status, and the few attributes the
 //! indexes need. Small enough that a sweep reads five of them for one read unit.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use domain::customer::Customer;
 use domain::lifecycle::Subject;
@@ -248,6 +249,41 @@ impl Store {
         match output.item {
             Some(found) => Versioned::from_item(&found),
             None => Ok(Versioned::absent(key.clone())),
+        }
+    }
+
+    /// Updates a customer if its version is still the one the update stands on: whether it was.
+    pub(super) async fn update_customer(
+        &self,
+        key: &CustomerKey,
+        update: CustomerUpdate,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.customers;
+        let updated = self
+            .client
+            .update_item()
+            .table_name(table)
+            .key("pk", s(key.as_str()))
+            .set_expression_attribute_names(update.names())
+            .update_expression(update.expression)
+            .condition_expression(update.condition)
+            .set_expression_attribute_values(Some(update.values))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match updated {
+            Ok(output) => {
+                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+                Ok(true)
+            }
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::call("UpdateItem", table)(error)),
         }
     }
 }

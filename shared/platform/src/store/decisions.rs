@@ -83,7 +83,12 @@ impl Store {
     ) -> Result<DecisionOutcome, StoreError> {
         match self.prepare(before, decisions, lifecycle, at)? {
             Prepared::Nothing => Ok(DecisionOutcome::Nothing),
-            Prepared::Update(update) => self.update_status(before, update).await,
+            Prepared::Update(update) => {
+                Ok(match self.update_customer(&before.key, update).await? {
+                    true => DecisionOutcome::Written(Vec::new()),
+                    false => DecisionOutcome::Stale,
+                })
+            }
             Prepared::Transaction { writes, entries } => Ok(match self.transact(writes).await? {
                 true => DecisionOutcome::Written(entries),
                 false => DecisionOutcome::Stale,
@@ -169,40 +174,6 @@ impl Store {
             }
         }
         Ok(Prepared::Transaction { writes, entries })
-    }
-
-    async fn update_status(
-        &self,
-        before: &Versioned,
-        update: CustomerUpdate,
-    ) -> Result<DecisionOutcome, StoreError> {
-        let table = &self.tables.customers;
-        let written = self
-            .client
-            .update_item()
-            .table_name(table)
-            .key("pk", s(before.key.as_str()))
-            .set_expression_attribute_names(update.names())
-            .update_expression(update.expression)
-            .condition_expression(update.condition)
-            .set_expression_attribute_values(Some(update.values))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match written {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                Ok(DecisionOutcome::Written(Vec::new()))
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Ok(DecisionOutcome::Stale)
-            }
-            Err(error) => Err(StoreError::call("UpdateItem", table)(error)),
-        }
     }
 
     pub(super) fn transact_update(
