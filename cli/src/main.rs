@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
-use lifecycle::{dev, import, init, keys, run, validate};
+use lifecycle::{dev, import, init, keys, run, simulate, validate};
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
 #[derive(Debug, Parser)]
@@ -33,6 +33,7 @@ enum Command {
     Init(init::Args),
     Validate(validate::Args),
     Import(ImportArgs),
+    Simulate(simulate::Args),
     Run(run::RunArgs),
     Keys(keys::KeysArgs),
 }
@@ -75,6 +76,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
             let (store, clock, notes) = (&target.store, clock.handle(), &target.notes);
             import::run(import, store, &lifecycle, &clock, notes, &mut out, &mut err).await
         }
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Keys(args) => keys::run(args).await,
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::ByteRecord;
-use domain::event::{EventKind, id_text};
+use domain::event::{EventKind, account_of, id_text};
 use serde_json::{Map, Value as Json};
 
 use super::call::{Parts, Problem, Row};
@@ -507,7 +507,10 @@ fn json_columns(plan: &Plan, head: &[u8]) -> Result<Option<Columns>, Usage> {
 /// Whether an object is a tracking call rather than a flat row.
 fn is_call(row: &Map<String, Json>) -> bool {
     let kind = row.get("type").and_then(Json::as_str).and_then(EventKind::parse);
-    kind.is_some() && ["userId", "anonymousId", "groupId"].iter().any(|id| row.contains_key(*id))
+    let names = |id: &&str| row.contains_key(*id);
+    // What a system tells of an account names no user.
+    kind.is_some()
+        && (["userId", "anonymousId", "groupId"].iter().any(names) || account_of(row).is_some())
 }
 
 fn json_row(

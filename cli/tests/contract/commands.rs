@@ -1,6 +1,6 @@
 //! Commands: exit codes, and work on the data of a running `dev`.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::process::{Dev, answer, output, stderr};
 
@@ -18,6 +18,9 @@ fn wrong_use_is_exit_code_2() {
         &["run", "ingest"],
         &["keys"],
         &["import"],
+        &["simulate", "--accounts", "0"],
+        &["simulate", "--until", "soon"],
+        &["simulate", "--send", "http://127.0.0.1:1"],
     ] {
         let output = output(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -33,7 +36,7 @@ fn wrong_use_is_exit_code_2() {
 #[test]
 fn help_and_version_are_answers() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["dev", "init", "validate", "import", "run", "keys"] {
+    for command in ["dev", "init", "validate", "import", "simulate", "run", "keys"] {
         let output = output(folder.path(), &[command, "--help"]);
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: lifecycle"), "{command}");
@@ -89,4 +92,40 @@ fn commands_work_on_the_data_of_a_running_dev() {
     assert!(dev.stop("TERM").0.success());
     let keys = answer(folder.path(), &[&["keys", "list"], &data[..]].concat());
     assert_eq!(keys["items"].as_array().unwrap().len(), 2, "and without it, on the same data");
+}
+
+#[test]
+fn a_simulated_company_is_imported_and_sent_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = ["simulate", "--accounts", "6", "--months", "1", "--until", "2026-03-02", "--json"];
+    let told = answer(folder.path(), &[&shape[..], &["--out", "company.jsonl"]].concat());
+    assert_eq!((&told["seed"], &told["sent"]), (&json!(1), &Json::Null), "{told}");
+    let printed = output(folder.path(), &shape);
+    let file = std::fs::read(folder.path().join("company.jsonl")).unwrap();
+    assert_eq!(printed.stdout, file, "the same seed tells the same story");
+    assert_eq!(serde_json::from_slice::<Json>(&printed.stderr).unwrap(), told);
+
+    let dev = Dev::start(folder.path(), &["--data", "data"]);
+    let import = ["import", "company.jsonl", "--data", "data", "--json"];
+    let report = answer(folder.path(), &import);
+    assert_eq!(
+        (&report["accepted"], &report["rejected"]),
+        (&told["events"], &json!(0)),
+        "{report}"
+    );
+    let send = ["--send", &dev.http.url, "--write-key", "dev"];
+    let sent = answer(folder.path(), &[&shape[..], &send].concat());
+    let expected = json!({ "accepted": 0, "duplicates": told["events"], "rejected": 0 });
+    assert_eq!(sent["sent"], expected, "its ids are the same wherever it goes");
+    assert_eq!(dev.complaints(), "");
+}
+
+#[test]
+fn what_an_endpoint_will_not_take_is_an_error_that_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path(), &["--memory"]);
+    let send = ["simulate", "--accounts", "2", "--months", "1", "--send", &dev.http.url];
+    let refused = output(folder.path(), &[&send[..], &["--write-key", "wrong"]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("401"), "{}", stderr(&refused));
 }
