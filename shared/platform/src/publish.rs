@@ -7,6 +7,10 @@ use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::MessageAttributeValue;
 use domain::alert::Alert;
 
+/// The codes of AWS's common errors that ask for patience with status 400.
+const PUT_OFF: [&str; 4] =
+    ["RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException"];
+
 /// Where alerts go: the one thing outside that a test may replace.
 pub trait Publish {
     /// Publishes an alert; answers the message's id.
@@ -86,10 +90,12 @@ impl Publish for SnsPublisher {
             Ok(output) => Ok(output.message_id.unwrap_or_default()),
             Err(error) => {
                 let code = error.code().unwrap_or("unreachable").to_owned();
-                // What SNS refuses as malformed or forbidden it refuses again.
+                // What SNS refuses as malformed or forbidden it refuses again; what it puts off,
+                // some of its answers with the same status do, it takes later.
                 let refused = matches!(&error, SdkError::ServiceError(service)
                     if (400..429).contains(&service.raw().status().as_u16()));
-                Err(failure(alert, code, !refused, error.into()))
+                let retryable = !refused || PUT_OFF.contains(&code.as_str());
+                Err(failure(alert, code, retryable, error.into()))
             }
         }
     }
