@@ -70,7 +70,7 @@ impl From<store::Finding> for Finding {
 #[into_params(parameter_in = Query)]
 pub(crate) struct FindingsParameters {
     /// `open` (the default) or `closed`.
-    #[param(default = "open", example = "closed")]
+    #[param(default = "open", example = "closed", pattern = "^(open|closed)?$")]
     state: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{options, post};
+use axum::routing::{get, options, post};
 use domain::event::EventKind;
 use platform::telemetry::Counts;
 use serde_json::json;
@@ -22,6 +22,7 @@ use crate::auth;
 use crate::body::{self, BodyFault, MAX_WIRE_BYTES};
 use crate::call::{Delivery, Rejection, Shared};
 use crate::items::{self, Batch, Item};
+use crate::openapi;
 use crate::problem::Problem;
 use crate::take::{self, Outcome};
 
@@ -30,7 +31,7 @@ const MAX_LISTED: usize = 10_000;
 
 /// What a path takes.
 #[derive(Debug, Clone, Copy)]
-enum Endpoint {
+pub(crate) enum Endpoint {
     /// Many calls.
     Batch,
     /// One call of a kind.
@@ -38,7 +39,7 @@ enum Endpoint {
 }
 
 /// The paths; browsers use the short ones.
-const PATHS: [(&str, Endpoint); 15] = [
+pub(crate) const PATHS: [(&str, Endpoint); 15] = [
     ("/v1/batch", Endpoint::Batch),
     ("/v1/b", Endpoint::Batch),
     ("/v1/import", Endpoint::Batch),
@@ -66,6 +67,7 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route(path, post(receive).options(preflight));
     }
     router
+        .route("/v1/openapi.json", get(openapi::answer).options(preflight))
         .route("/v1/{*path}", options(preflight).fallback(not_found))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -16,6 +16,7 @@ mod call;
 mod gateway;
 mod http;
 mod items;
+mod openapi;
 mod problem;
 mod queue;
 mod take;

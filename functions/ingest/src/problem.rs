@@ -12,7 +12,7 @@ use platform::StoreError;
 use serde_json::json;
 
 /// After how many seconds a sender should try again. Never zero: some would at once.
-const RETRY_AFTER_SECONDS: u32 = 5;
+pub(crate) const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

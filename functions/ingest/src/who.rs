@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::call::Rejection;
 
 /// The longest id, in bytes: it becomes a key of a table.
-const MAX_ID_BYTES: usize = 512;
+pub(crate) const MAX_ID_BYTES: usize = 512;
 
 /// Whom a call is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
