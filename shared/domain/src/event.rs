@@ -140,11 +140,20 @@ pub fn account_of(body: &Map<String, Json>) -> Option<String> {
         .or_else(|| body.get("context").and_then(|context| id_text(context.get("groupId")?)))
 }
 
-/// An id that came as a string or as a number; empty strings are no id.
+/// An id that came as a string or as a number; empty strings are no id. A whole number is the same
+/// id however it is written, and one that a float does not hold exactly is no id: two of them could
+/// be taken for one.
 #[must_use]
 pub fn id_text(value: &Json) -> Option<String> {
+    /// From here on not every whole number has a float of its own.
+    const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Json::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Json::Number(number) if number.is_f64() => {
+            let float = number.as_f64().filter(|float| float.abs() < FIRST_INEXACT)?;
+            // Written without a fraction where it has none, and zero without a sign.
+            Some((float + 0.0).to_string())
+        }
         Json::Number(number) => Some(number.to_string()),
         _ => None,
     }
@@ -204,5 +213,28 @@ impl Row for EventRow<'_> {
     /// A `where:` asks about the event itself; its day is the day it happened, in UTC.
     fn today(&self) -> jiff::civil::Date {
         jiff::tz::TimeZone::UTC.to_datetime(self.0.at).date()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_same_however_its_number_is_written() {
+        let check = |value: Json, expected: Option<&str>| {
+            assert_eq!(id_text(&value).as_deref(), expected, "{value}");
+        };
+        check(json!("42"), Some("42"));
+        check(json!(42), Some("42"));
+        check(json!(42.0), Some("42"));
+        check(json!(-0.0), Some("0"));
+        check(json!(1.5), Some("1.5"));
+        check(json!(u64::MAX), Some("18446744073709551615"));
+        check(json!(1_180_591_620_717_411_303_424_f64), None);
+        check(json!(" "), None);
+        check(json!(true), None);
     }
 }

@@ -8,7 +8,7 @@
 //! conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn events into a
 //! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`] and
 //! [`standard`] decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
-//! decisions; [`alert`] puts them into words.
+//! decisions; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //!
 //! Invariants: nothing here can fail for an outside reason. `now` is always a parameter. The crate
 //! knows no AWS, no network, no storage, no environment and no clock.
@@ -20,6 +20,7 @@ pub mod distinct;
 pub mod event;
 pub mod expr;
 pub mod facts;
+pub mod feed;
 pub mod fold;
 pub mod journal;
 pub mod lifecycle;

@@ -4,6 +4,7 @@
 //! Unknown keys are errors, so nothing in a file is silently ignored.
 
 mod alerts;
+mod feeds;
 mod standards;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 pub use self::alerts::{Alerts, OneOrMany};
+pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme};
 pub use self::standards::{StageChoice, Standard};
 use crate::expr::ConditionSource;
 
@@ -81,7 +83,8 @@ pub struct File {
     /// Churn risk.
     pub risk: Option<Risk>,
     /// Sources and what silence from one means.
-    pub feeds: Later,
+    #[serde(default)]
+    pub feeds: Entries<Feed>,
     /// What to do on entry, on risk, on a finding.
     pub playbooks: Later,
     /// What we promised ourselves.

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 pub use diagnostic::{Color, Diagnostic, Severity};
 pub use file::Subject;
 pub use load::load;
+pub(crate) use load::map_of;
 pub(crate) use names::Slot;
 
 use crate::expr::{Condition, Expr, Type};
+use crate::feed::Feed;
 use crate::measure::Measures;
 use crate::period::{Calendar, Period};
 
@@ -50,6 +52,8 @@ pub struct Lifecycle {
     pub risk: Option<Scorecard>,
     /// Standards, in the order of the file.
     pub standards: Vec<Standard>,
+    /// Sources of events, in the order of the file.
+    pub feeds: Vec<Feed>,
     /// Who hears of what: the first that matches wins.
     pub routes: Vec<Route>,
     /// Where messages go.
@@ -71,6 +75,19 @@ impl Lifecycle {
     #[must_use]
     pub fn standard(&self, name: &str) -> Option<&Standard> {
         self.standards.iter().find(|standard| standard.name == name)
+    }
+
+    /// A feed by name.
+    #[must_use]
+    pub fn feed(&self, name: &str) -> Option<&Feed> {
+        self.feeds.iter().find(|feed| feed.name == name)
+    }
+
+    /// The feed that events with this `source` belong to: of several the one that knows most of it.
+    #[must_use]
+    pub fn feed_of(&self, source: &str) -> Option<&Feed> {
+        let claims = self.feeds.iter().filter_map(|feed| Some((feed.claims(source)?, feed)));
+        claims.max_by_key(|(length, _)| *length).map(|(_, feed)| feed)
     }
 
     /// A receiver by name.

@@ -1,6 +1,7 @@
 //! From the text of a lifecycle file to a checked [`Lifecycle`], or to everything wrong with it.
 
 mod alerts;
+mod feeds;
 mod metrics;
 mod scores;
 mod stages;
@@ -20,6 +21,7 @@ use jiff::tz::TimeZone;
 use serde_saphyr::Location;
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::feeds::map_of;
 use self::uses::Endless;
 use super::diagnostic::{Diagnostic, Severity, nearest};
 use super::file::{self, File, Word};
@@ -81,9 +83,7 @@ impl<'a> Loader<'a> {
         if file.version.value != 1 {
             self.error(&file.version.referenced, "this version reads `version: 1` only");
         }
-        for (later, word) in
-            [(&file.overlays, "overlays"), (&file.feeds, "feeds"), (&file.playbooks, "playbooks")]
-        {
+        for (later, word) in [(&file.overlays, "overlays"), (&file.playbooks, "playbooks")] {
             self.refuse(later, word);
         }
         let calendar = self.calendar(&file.workspace);
@@ -110,6 +110,7 @@ impl<'a> Loader<'a> {
         );
         declare(&mut self.scope, "stage.days", Type::Number, Slot::StageDays, false);
         let standards = self.standards(file, &stages, &traits, &mut measures);
+        let feeds = self.feeds(file, subject);
         let (routes, receivers) = self.alerts(file, &stages, &standards);
         if self.found.is_empty() {
             self.warn(file);
@@ -133,6 +134,7 @@ impl<'a> Loader<'a> {
             health,
             risk,
             standards,
+            feeds,
             routes,
             receivers,
             is_sub_day,

@@ -85,6 +85,25 @@ fn the_presets_load_without_a_word() {
 }
 
 #[test]
+fn a_feed_takes_from_its_preset_what_it_does_not_say() {
+    let feeds = |feeds: &str| {
+        let source = format!("version: 1\nstages: {{ a: {{}} }}\nfeeds: {{ {feeds} }}\n");
+        load(&source).unwrap_or_else(|found| panic!("{}", told(&found))).feeds
+    };
+    let stripe = feeds("stripe: { expect_every: 2d }").remove(0);
+    let preset = crate::feed::presets::named("stripe").unwrap();
+    assert_eq!((&stripe.scheme, &stripe.source), (&preset.scheme, &preset.source));
+    assert_eq!((&stripe.map, &stripe.events), (&preset.map, &preset.events));
+    let named = feeds("billing: { scheme: stripe, events: [invoice_paid] }").remove(0);
+    assert_eq!((&named.map, named.events.len()), (&preset.map, 1));
+    let own = feeds("stripe: { scheme: stripe, map: [{ event: e, customer: c }] }").remove(0);
+    assert_eq!((own.map.unwrap().len(), &own.source), (1, &preset.source));
+    let product = feeds("product: { events: [login], expect_every: 1h }").remove(0);
+    assert_eq!((product.scheme, product.map), (None, None));
+    assert_eq!(product.expect_every, Some(Period::Elapsed(3_600)));
+}
+
+#[test]
 fn a_file_that_is_too_large_is_not_read() {
     let found = load(&" ".repeat(MAX_FILE_BYTES + 1)).unwrap_err();
     assert_eq!(told(&found), "#! 1:1 the file is larger than 512 KiB\n");
