@@ -2,7 +2,7 @@
 //! DynamoDB.
 //!
 //! Where things live: [`dev`] serves the pack, [`pack`] is the pack itself, [`embedded`] what it
-//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`run`] and [`keys`] are commands; [`target`] is
+//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`run`], [`keys`] and [`secrets`] are commands; [`target`] is
 //! the workspace a command works on and [`configuration`] the lifecycle file it goes by.
 
 pub mod clock;
@@ -15,6 +15,7 @@ pub mod keys;
 pub mod logs;
 pub mod pack;
 pub mod run;
+pub mod secrets;
 pub mod simulate;
 pub mod target;
 pub mod validate;

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
-use lifecycle::{dev, import, init, keys, run, simulate, validate};
+use lifecycle::{dev, import, init, keys, run, secrets, simulate, validate};
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
 #[derive(Debug, Parser)]
@@ -36,6 +36,7 @@ enum Command {
     Simulate(simulate::Args),
     Run(run::RunArgs),
     Keys(keys::KeysArgs),
+    Secrets(secrets::SecretsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +80,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Keys(args) => keys::run(args).await,
+        Command::Secrets(args) => secrets::run(args).await,
     }
 }
 

@@ -149,7 +149,11 @@ impl Pack {
             publisher: SnsPublisher::new(sns_at(&sns_endpoint), BTreeMap::new()),
         };
         Ok(Pack {
-            ingest: Arc::new(ingest::App { store: store.with_own_meter(), clock: time.clone() }),
+            ingest: Arc::new(ingest::App {
+                store: store.with_own_meter(),
+                clock: time.clone(),
+                public_url: None,
+            }),
             console: Arc::new(console::App { store: store.with_own_meter(), clock: time.clone() }),
             sweeps: sweeps.into(),
             notify: RwLock::new(Arc::new(notify)),

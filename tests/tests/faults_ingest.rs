@@ -97,7 +97,7 @@ impl World {
     fn process(&self, clock: &LocalClock, attempts: Attempts) -> Arc<App> {
         let client = self.faults.dynamodb(&self.stack.dynamodb, attempts);
         let store = Store::new(client, self.stack.tables.clone(), 400);
-        Arc::new(App { store, clock: clock.handle() })
+        Arc::new(App { store, clock: clock.handle(), public_url: None })
     }
 
     /// Sends a delivery until it is acknowledged: how many attempts that took, and how many of its

@@ -53,7 +53,7 @@ struct Reply {
 
 impl Sut {
     fn over(stack: Stack) -> Sut {
-        let app = App { store: stack.store.clone(), clock: stack.clock.handle() };
+        let app = App { store: stack.store.clone(), clock: stack.clock.handle(), public_url: None };
         Sut { app: Arc::new(app), stack }
     }
 
@@ -199,7 +199,7 @@ async fn bad_calls_are_set_aside_and_take_no_other_with_them() {
     assert_eq!(indexes, [0, 1, 2, 4]);
     let quarantined = sut.quarantined().await;
     let codes: Vec<&str> = quarantined.iter().map(|(code, _)| code.as_str()).collect();
-    assert_eq!(codes, ["invalid_json", "invalid_json", "invalid_json", "too_deep"]);
+    assert_eq!(codes, ["invalid_json", "too_deep", "unknown_type", "unknown_type"]);
     assert!(quarantined.iter().any(|(_, raw)| raw == r#"{"p":"\ud83d"}"#));
 }
 

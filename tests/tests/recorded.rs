@@ -47,7 +47,7 @@ impl Sut {
     async fn start() -> Sut {
         let stack = Stack::start(SOURCE, now()).await.unwrap();
         stack.store.add_write_key(WRITE_KEY, "recorded", now()).await.unwrap();
-        let app = App { store: stack.store.clone(), clock: stack.clock.handle() };
+        let app = App { store: stack.store.clone(), clock: stack.clock.handle(), public_url: None };
         Sut { app: Arc::new(app), stack }
     }
 

@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::clock::LocalClock;
 use crate::configuration::{InvalidFile, Source, print_diagnostics};
 use crate::pack::Pack;
-use crate::target;
+use crate::{secrets, target};
 
 /// Run the whole pack on this machine
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ Send events as to any Segment-compatible API, with the write key as Basic user n
 curl -u dev: http://127.0.0.1:9000/v1/track -H 'content-type: application/json' \\\n    \
 -d '{\"userId\":\"ada\",\"event\":\"login\",\"timestamp\":\"2026-01-15T10:30:00Z\",\"messageId\":\"1\"}'\n  \
 curl http://127.0.0.1:9000/api/customers/ada\n\n\
+Signed webhooks go to /v1/webhooks/SOURCE, with --webhook-secret SOURCE=SECRET; CloudEvents to \
+/v1/cloudevents.\n\n\
 The lifecycle file is read again when it changes. Stop with Ctrl-C."
 )]
 pub struct DevArgs {
@@ -53,9 +55,34 @@ pub struct DevArgs {
     /// The write key that senders use
     #[arg(long, value_name = "KEY", default_value = "dev")]
     write_key: String,
+    /// A secret with which a source signs its webhooks; may be given several times
+    #[arg(long, value_name = "SOURCE=SECRET", value_parser = source_secret)]
+    webhook_secret: Vec<SourceSecret>,
     /// Print JSON lines instead of text
     #[arg(long)]
     json: bool,
+}
+
+/// A source and a secret of it; neither is printed.
+#[derive(Clone)]
+struct SourceSecret {
+    source: String,
+    secret: String,
+}
+
+impl std::fmt::Debug for SourceSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=***", self.source)
+    }
+}
+
+fn source_secret(argument: &str) -> Result<SourceSecret, String> {
+    match argument.split_once('=') {
+        Some((source, secret)) if !source.is_empty() && !secret.is_empty() => {
+            Ok(SourceSecret { source: source.to_owned(), secret: secret.to_owned() })
+        }
+        _ => Err("write it as `stripe=whsec_…`".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,6 +123,9 @@ pub async fn run(args: DevArgs) -> Result<ExitCode> {
         Err(error) => return Err(error),
     };
     pack.store.add_write_key(&args.write_key, "dev", pack.clock.now()).await?;
+    for given in &args.webhook_secret {
+        secrets::add(&pack.store, &given.source, &given.secret).await?;
+    }
     if let Some(folder) = &data {
         target::announce(folder, pack.dynamodb_endpoint())?;
     }

@@ -49,7 +49,8 @@ impl Sender {
             .build();
         Sender {
             agent: config.into(),
-            url: format!("{base}/v1/batch"),
+            // Not `batch`, which takes no events older than the log keeps them.
+            url: format!("{base}/v1/import"),
             key: key.to_owned(),
             batch: String::new(),
             calls: 0,

@@ -17,6 +17,7 @@ fn wrong_use_is_exit_code_2() {
         &["run"],
         &["run", "ingest"],
         &["keys"],
+        &["secrets"],
         &["import"],
         &["simulate", "--accounts", "0"],
         &["simulate", "--until", "soon"],
@@ -36,7 +37,7 @@ fn wrong_use_is_exit_code_2() {
 #[test]
 fn help_and_version_are_answers() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["dev", "init", "validate", "import", "simulate", "run", "keys"] {
+    for command in ["dev", "init", "validate", "import", "simulate", "run", "keys", "secrets"] {
         let output = output(folder.path(), &[command, "--help"]);
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: lifecycle"), "{command}");
@@ -51,6 +52,8 @@ fn commands_work_on_the_data_of_a_running_dev() {
     let folder = tempfile::tempdir().unwrap();
     let data = ["--data", "data", "--json"];
     let dev = Dev::start(folder.path(), &["--data", "data", "--clock", "manual"]);
+    let time = json!({ "now": "2026-03-02T13:00:00Z" });
+    assert_eq!(dev.http.post("/dev/clock", &time).0, 200);
 
     let made = answer(folder.path(), &[&["keys", "add", "website"], &data[..]].concat());
     let key = made["write_key"].as_str().unwrap();

@@ -5,3 +5,4 @@ mod commands;
 mod dev;
 mod kill;
 mod process;
+mod secrets;

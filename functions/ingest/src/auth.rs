@@ -56,7 +56,8 @@ fn two_keys() -> Problem {
     Problem::unauthorized("two_write_keys", "the request has two different write keys; send one")
 }
 
-fn credentials(authorization: &str) -> Option<String> {
+/// The write key of an `Authorization` header.
+pub(crate) fn credentials(authorization: &str) -> Option<String> {
     let (scheme, credentials) = authorization.trim().split_once(' ')?;
     let credentials = credentials.trim();
     if scheme.eq_ignore_ascii_case("bearer") {

@@ -3,10 +3,14 @@
 use domain::event::{Event, EventKind, Malformed, id_text};
 use domain::lifecycle::Subject;
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use crate::when::{self, When};
+use crate::items;
+use crate::mend::mend;
+use crate::when::{self, Clocks, When};
 use crate::who::{self, Who};
 
 /// The largest call. Trackers promise 32 KiB and send up to 200 kB; an item of the log ends at
@@ -58,6 +62,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) subject: Subject,
     /// When it arrived.
     pub(crate) now: Timestamp,
+    /// What happened before this instant is not taken; `None` where history is told.
+    pub(crate) oldest: Option<Timestamp>,
     /// What tells this delivery from another of the same content: calls that have neither an id
     /// nor a time are told apart by it.
     pub(crate) origin: &'a str,
@@ -76,15 +82,40 @@ pub(crate) struct Shared {
     pub(crate) integrations: Map<String, Json>,
     /// The instant of calls that tell none.
     pub(crate) timestamp: Option<Json>,
+    /// When the batch was sent, by its sender's clock.
+    pub(crate) sent_at: Option<Json>,
 }
 
 /// Reads the text of a call, the `index`th of its delivery.
 pub(crate) fn parse(raw: &str, index: usize, delivery: &Delivery) -> Result<Call, Rejection> {
-    read(object(raw)?, index, delivery)
+    let body =
+        object(raw).map_err(|rejection| Rejection { message_id: peek_id(raw), ..rejection })?;
+    read(body, index, delivery)
+}
+
+/// The id of a call that is not read, for its sender to know it by.
+fn peek_id(raw: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Peek<'a> {
+        #[serde(rename = "messageId", borrow)]
+        message_id: Option<&'a RawValue>,
+    }
+    let peek: Peek = items::object(raw)?;
+    let id = serde_json::from_str(peek.message_id?.get()).ok()?;
+    id_text(&id).filter(|id| id.len() <= MAX_MESSAGE_ID_BYTES)
 }
 
 /// Reads an object whose sender is not trusted with its size and depth.
 pub(crate) fn object(raw: &str) -> Result<Map<String, Json>, Rejection> {
+    match value(raw)? {
+        Json::Object(members) => Ok(members),
+        _ => Err(Rejection::new("invalid_json", "the call is no JSON object")),
+    }
+}
+
+/// Reads a value whose sender is not trusted with its size and depth. What the reader refuses is
+/// mended where that is possible.
+pub(crate) fn value(raw: &str) -> Result<Json, Rejection> {
     if raw.len() > MAX_CALL_BYTES {
         let message = format!("the call is larger than {MAX_CALL_BYTES} bytes");
         return Err(Rejection::new("too_large", message));
@@ -93,9 +124,12 @@ pub(crate) fn object(raw: &str) -> Result<Map<String, Json>, Rejection> {
         let message = format!("the call is nested deeper than {MAX_DEPTH} levels");
         return Err(Rejection::new("too_deep", message));
     }
-    serde_json::from_str(raw).map_err(|_| {
-        Rejection::new("invalid_json", "the call is no JSON object that can be represented")
-    })
+    let read = serde_json::from_str(raw);
+    let read = read.or_else(|error| match mend(raw) {
+        Some(mended) => serde_json::from_str(&mended),
+        None => Err(error),
+    });
+    read.map_err(|_| Rejection::new("invalid_json", "the call is no JSON that can be represented"))
 }
 
 /// Reads a call, the `index`th of its delivery.
@@ -126,9 +160,17 @@ fn understood(
     let mut event = Event::from_body(id, now, now, body)?;
     let who = who::read(&event, delivery.subject)?;
     let told = when::told(&event.body).or(delivery.shared.timestamp.as_ref());
-    let when = when::read(told, now)?;
-    if let When::At(at) = when {
+    let own_sent = event.body.get("sentAt").filter(|sent| !sent.is_null());
+    let sent = when::sent(own_sent.or(delivery.shared.sent_at.as_ref()));
+    let when = when::read(told, &Clocks { received: now, sent, oldest: delivery.oldest })?;
+    if let When::At(at) | When::Corrected { at, .. } = when {
         event.at = at;
+    }
+    if matches!(when, When::Corrected { .. })
+        && let Some(sent) = &delivery.shared.sent_at
+    {
+        // So that the log shows what the instant was made of.
+        event.body.entry("sentAt").or_insert_with(|| sent.clone());
     }
     Ok(Call { event, when, who })
 }
@@ -209,7 +251,7 @@ mod tests {
     fn delivery(origin: &str) -> Delivery<'_> {
         let now = "2026-01-15T12:00:00Z".parse().unwrap();
         let shared = Shared::default();
-        Delivery { subject: Subject::User, now, origin, kind: None, shared }
+        Delivery { subject: Subject::User, now, oldest: None, origin, kind: None, shared }
     }
 
     fn parsed(body: &Json, delivery: &Delivery) -> Result<Call, Rejection> {
@@ -235,8 +277,39 @@ mod tests {
         rejected(r#"{"userId":"u","type":"page","timestamp":"soon"}"#, "invalid_timestamp");
         rejected("[]", "invalid_json");
         rejected("17", "invalid_json");
-        rejected(r#"{"userId":"u","type":"page","properties":{"n":1e400}}"#, "invalid_json");
-        rejected(r#"{"userId":"u","type":"page","properties":{"s":"\ud83d"}}"#, "invalid_json");
+        rejected(r#"{"userId":"u","type":"page""#, "invalid_json");
+    }
+
+    #[test]
+    fn what_stands_for_no_value_does_not_cost_the_call() {
+        let call = r#"{"userId":"u","type":"page","properties":{"n":NaN,"m":1e400,"s":"A\ud83d"}}"#;
+        let call = parse(call, 0, &delivery("")).unwrap();
+        assert_eq!(call.event.body["properties"], json!({"n": null, "m": null, "s": "A\u{fffd}"}));
+        let call = r#"{"userId":"u","type":"page","properties":{"n":1180591620717411303424,"s":"\u0000"}}"#;
+        assert!(parse(call, 0, &delivery("")).is_ok());
+    }
+
+    #[test]
+    fn the_senders_clock_is_told_by_the_call_or_by_its_batch() {
+        let call = json!({"type": "page", "userId": "u", "timestamp": "2026-01-15T08:00:00Z"});
+        let sent = |sent_at: Option<&str>, own: Option<&str>| {
+            let sent_at = sent_at.map(Json::from);
+            let shared = Shared { sent_at, ..Shared::default() };
+            let mut call = call.clone();
+            if let Some(own) = own {
+                call["sentAt"] = own.into();
+            }
+            parsed(&call, &Delivery { shared, ..delivery("") }).unwrap().event
+        };
+        let corrected = sent(Some("2026-01-15T09:00:00Z"), None);
+        assert_eq!(corrected.at, "2026-01-15T11:00:00Z".parse().unwrap());
+        assert_eq!(corrected.body["sentAt"], "2026-01-15T09:00:00Z");
+        assert_eq!(corrected.body["timestamp"], "2026-01-15T08:00:00Z");
+        let own = sent(Some("2026-01-15T09:00:00Z"), Some("2026-01-15T10:00:00Z"));
+        assert_eq!(own.at, "2026-01-15T10:00:00Z".parse().unwrap());
+        let plain = sent(Some("soon"), None);
+        assert_eq!(plain.at, "2026-01-15T08:00:00Z".parse().unwrap());
+        assert!(!plain.body.contains_key("sentAt"));
     }
 
     #[test]
@@ -313,6 +386,7 @@ mod tests {
             context: object(json!({"ip": "203.0.113.7", "library": "batch"})),
             integrations: object(json!({"All": false})),
             timestamp: Some(json!("2026-01-15T09:00:00Z")),
+            sent_at: None,
         };
         let delivery = Delivery { shared, ..delivery("") };
         let call = json!({
@@ -336,7 +410,7 @@ mod tests {
 
     #[test]
     fn an_event_from_the_future_happens_when_it_arrives() {
-        let call = json!({"type": "page", "userId": "u", "timestamp": "2027-01-01"});
+        let call = json!({"type": "page", "userId": "u", "timestamp": "2026-01-16"});
         let found = parsed(&call, &delivery("")).unwrap();
         assert_eq!((found.when, found.event.at), (When::Arrival, found.event.received_at));
     }

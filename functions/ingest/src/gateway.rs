@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tower::ServiceExt as _;
 
+use crate::http::Received;
 use crate::problem::Problem;
 use crate::{Answer, App, IngestError, http};
 
@@ -23,6 +24,8 @@ const DEFAULT_STAGE: &str = "$default";
 #[serde(rename_all = "camelCase")]
 struct HttpEvent {
     raw_path: String,
+    #[serde(default)]
+    raw_query_string: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     request_context: RequestContext,
@@ -70,7 +73,13 @@ fn request(event: HttpEvent) -> Option<Request<Body>> {
         false => body.into_bytes(),
     };
     let method = Method::from_bytes(event.request_context.http.method.as_bytes()).ok()?;
-    let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).ok()?;
+    let query = match event.raw_query_string.as_str() {
+        "" => String::new(),
+        query => format!("?{query}"),
+    };
+    let received = Received(format!("{}{query}", event.raw_path));
+    let request = Request::builder().method(method).uri(format!("{path}{query}"));
+    let mut request = request.extension(received).body(Body::from(body)).ok()?;
     for (name, value) in event.headers {
         let name = HeaderName::try_from(name);
         if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
@@ -111,6 +120,18 @@ mod tests {
         });
         let event = serde_json::from_value(event).unwrap();
         request(event).unwrap().uri().path().to_owned()
+    }
+
+    #[test]
+    fn the_senders_own_address_is_kept() {
+        let event = json!({
+            "rawPath": "/prod/v1/webhooks/crm", "rawQueryString": "a=%40",
+            "requestContext": {"stage": "prod", "http": {"method": "POST"}},
+        });
+        let request = request(serde_json::from_value(event).unwrap()).unwrap();
+        assert_eq!(request.uri(), "/v1/webhooks/crm?a=%40");
+        let received = request.extensions().get::<Received>().unwrap();
+        assert_eq!(received.0, "/prod/v1/webhooks/crm?a=%40");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The tracking API: the paths, bodies and answers that the field's trackers know.
+//! HTTP: the tracking API, with the paths, bodies and answers that the field's trackers know, and the
+//! doors for signed webhooks and CloudEvents beside it.
 //!
 //! Invariants: a request that was taken is answered with 200 and nothing else, because some
 //! trackers send it again on any other success; there is no redirect, because all of them would
@@ -7,33 +8,38 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, options, post};
 use domain::event::EventKind;
+use domain::lifecycle::Lifecycle;
+use jiff::Timestamp;
 use platform::telemetry::Counts;
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::App;
-use crate::auth;
 use crate::body::{self, BodyFault, MAX_WIRE_BYTES};
-use crate::call::{Delivery, Rejection, Shared};
+use crate::call::Rejection;
 use crate::items::{self, Batch, Item};
+use crate::mend::mend;
 use crate::openapi;
 use crate::problem::Problem;
 use crate::take::{self, Outcome};
+use crate::{App, auth, cloudevents, webhook};
 
 /// How many rejected calls an answer lists; all of them are in quarantine.
 const MAX_LISTED: usize = 10_000;
 
 /// What a path takes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Endpoint {
     /// Many calls.
     Batch,
+    /// Many calls, however old.
+    Import,
     /// One call of a kind.
     Call(EventKind),
 }
@@ -42,7 +48,7 @@ pub(crate) enum Endpoint {
 pub(crate) const PATHS: [(&str, Endpoint); 15] = [
     ("/v1/batch", Endpoint::Batch),
     ("/v1/b", Endpoint::Batch),
-    ("/v1/import", Endpoint::Batch),
+    ("/v1/import", Endpoint::Import),
     ("/v1/track", Endpoint::Call(EventKind::Track)),
     ("/v1/t", Endpoint::Call(EventKind::Track)),
     ("/v1/identify", Endpoint::Call(EventKind::Identify)),
@@ -57,7 +63,26 @@ pub(crate) const PATHS: [(&str, Endpoint); 15] = [
     ("/v1/a", Endpoint::Call(EventKind::Alias)),
 ];
 
-/// The tracking API over an application.
+/// The path and query of a request as its sender wrote them, where they are not the router's.
+#[derive(Debug, Clone)]
+pub(crate) struct Received(pub(crate) String);
+
+impl Endpoint {
+    /// What a path of the tracking API takes.
+    pub(crate) fn of(path: &str) -> Option<Endpoint> {
+        PATHS.iter().find(|(known, _)| *known == path).map(|(_, endpoint)| *endpoint)
+    }
+
+    /// The kind of call that the path names.
+    pub(crate) fn kind(self) -> Option<EventKind> {
+        match self {
+            Endpoint::Batch | Endpoint::Import => None,
+            Endpoint::Call(kind) => Some(kind),
+        }
+    }
+}
+
+/// The tracking API, webhooks and CloudEvents over an application.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, endpoint) in PATHS {
@@ -68,6 +93,8 @@ pub fn router(app: Arc<App>) -> Router {
     }
     router
         .route("/v1/openapi.json", get(openapi::answer).options(preflight))
+        .route("/v1/webhooks/{source}", post(receive_webhook).options(preflight))
+        .route("/v1/cloudevents", post(receive_cloudevents).options(may_send_cloudevents))
         .route("/v1/{*path}", options(preflight).fallback(not_found))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -75,10 +102,55 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The source of a webhook, by name: this router may stand within another that has names too.
+#[derive(Deserialize)]
+struct WebhookPath {
+    source: String,
+}
+
+async fn receive_webhook(
+    State(app): State<Arc<App>>,
+    Path(path): Path<WebhookPath>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    webhook::receive(&app, &path.source, &parts, body).await.into_response()
+}
+
+async fn receive_cloudevents(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    cloudevents::receive(&app, &parts, body).await.into_response()
+}
+
+async fn may_send_cloudevents(headers: HeaderMap) -> Response {
+    match cloudevents::handshake(&headers) {
+        Some(allowed) => allowed.into_response(),
+        None => preflight().await.into_response(),
+    }
+}
+
 /// What a request was answered with.
-struct Taken {
+pub(crate) struct Taken {
     outcomes: Vec<(std::ops::Range<usize>, Outcome)>,
     counts: Counts,
+    /// How many items a map passed over, where there is one.
+    ignored: Option<usize>,
+}
+
+impl Taken {
+    /// The one item of a request that had one.
+    ///
+    /// # Errors
+    /// When that was rejected: whoever tries the API by hand sees why. It is in quarantine all the
+    /// same.
+    pub(crate) fn or_refused(self) -> Result<Taken, Problem> {
+        match self.outcomes.as_slice() {
+            [(_, Outcome::Rejected(rejection))] => {
+                Err(Problem::bad_request(rejection.code, rejection.message.as_str()))
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 impl IntoResponse for Taken {
@@ -95,44 +167,53 @@ impl IntoResponse for Taken {
                 })
             }));
         }
-        let body = json!({
+        let mut body = json!({
             "success": true,
             "accepted": self.counts.accepted,
             "duplicates": self.counts.duplicates,
             "rejected": rejected,
         });
+        if let Some(ignored) = self.ignored {
+            body["ignored"] = ignored.into();
+        }
         let mut response = axum::Json(body).into_response();
         response.extensions_mut().insert(self.counts);
         response
     }
 }
 
-/// Takes a request. A single call that is rejected is refused, so that whoever tries the API by
-/// hand sees why; it is in quarantine all the same.
+/// Takes a request of the tracking API.
 async fn receive(app: &App, endpoint: Endpoint, request: Request) -> Result<Taken, Problem> {
     let (parts, body) = request.into_parts();
     let header_key = auth::header_key(&parts.headers)?;
     if let Some(key) = &header_key {
         admit(app, key).await?;
     }
-    let wire = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| too_large(MAX_WIRE_BYTES))?;
+    let wire = read_wire(body).await?;
     let text = match body::text(&wire) {
         Ok(text) => text,
         Err(BodyFault::TooLarge) => return Err(too_large(body::MAX_BYTES)),
         Err(BodyFault::Gzip) => {
             let rejection = Rejection::new("invalid_json", "the body is no whole gzip stream");
-            return Err(unreadable(app, header_key, &wire, rejection).await);
+            return Err(unreadable(app, header_key.is_some(), &wire, rejection).await);
         }
     };
-    let read = match endpoint {
-        Endpoint::Batch => Batch::read(&text).map(|batch| (batch.write_key.clone(), Some(batch))),
-        Endpoint::Call(_) => items::write_key(&text).map(|key| (key, None)),
+    let mended;
+    let (text, read) = match read(endpoint, &text) {
+        Err(rejection) => match mend(&text) {
+            Some(text) => {
+                mended = text;
+                (mended.as_str(), read(endpoint, &mended))
+            }
+            None => (text.as_str(), Err(rejection)),
+        },
+        read => (text.as_str(), read),
     };
     let (body_key, batch) = match read {
         Ok(read) => read,
         Err(rejection) => {
-            let raw = Bytes::from(text);
-            return Err(unreadable(app, header_key, &raw, rejection).await);
+            let is_admitted = header_key.is_some();
+            return Err(unreadable(app, is_admitted, text.as_bytes(), rejection).await);
         }
     };
     let is_admitted = header_key.is_some();
@@ -140,45 +221,72 @@ async fn receive(app: &App, endpoint: Endpoint, request: Request) -> Result<Take
     if !is_admitted {
         admit(app, &key).await?;
     }
-    take_items(app, endpoint, &text, batch).await
-}
-
-async fn take_items(
-    app: &App,
-    endpoint: Endpoint,
-    text: &str,
-    batch: Option<Batch<'_>>,
-) -> Result<Taken, Problem> {
     let lifecycle = app.store.lifecycle().await.map_err(|error| Problem::not_stored(&error))?;
     let now = app.now();
-    let kind = match endpoint {
-        Endpoint::Batch => None,
-        Endpoint::Call(kind) => Some(kind),
-    };
-    let shared = batch.as_ref().map_or_else(Shared::default, |batch| batch.shared.clone());
     let origin = now.to_string();
-    let delivery = Delivery { subject: lifecycle.subject, now, origin: &origin, kind, shared };
-    let items = match &batch {
-        Some(batch) => batch.items(&delivery),
-        None => vec![Item::parse(text, 0, &delivery)],
-    };
-    let indexes: Vec<_> = items.iter().map(|item| item.indexes.clone()).collect();
-    let outcomes = take::take(&app.store, &lifecycle, items, now).await;
-    let counts = take::counts(&outcomes);
-    for outcome in &outcomes {
-        match (outcome, endpoint) {
-            (Outcome::Failed(error), _) => return Err(Problem::not_stored(error)),
-            (Outcome::Rejected(rejection), Endpoint::Call(_)) => {
-                return Err(Problem::bad_request(rejection.code, rejection.message.as_str()));
-            }
-            _ => {}
+    let mut delivery = app.delivery(&lifecycle, now, &origin);
+    delivery.kind = endpoint.kind();
+    if endpoint == Endpoint::Import {
+        delivery.oldest = None;
+    }
+    match &batch {
+        Some(batch) => {
+            delivery.shared = batch.shared.clone();
+            take_items(app, &lifecycle, batch.items(&delivery), None, now).await
+        }
+        None => {
+            let items = vec![Item::parse(text, 0, &delivery)];
+            take_items(app, &lifecycle, items, None, now).await?.or_refused()
         }
     }
-    Ok(Taken { outcomes: indexes.into_iter().zip(outcomes).collect(), counts })
+}
+
+/// The write key in a body, and the batch that it is where the path takes batches.
+fn read(endpoint: Endpoint, text: &str) -> Result<(Option<String>, Option<Batch<'_>>), Rejection> {
+    match endpoint {
+        Endpoint::Batch | Endpoint::Import => {
+            Batch::read(text).map(|batch| (batch.write_key.clone(), Some(batch)))
+        }
+        Endpoint::Call(_) => items::write_key(text).map(|key| (key, None)),
+    }
+}
+
+/// The bytes of a body.
+///
+/// # Errors
+/// When there are too many.
+pub(crate) async fn read_wire(body: Body) -> Result<Bytes, Problem> {
+    to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| too_large(MAX_WIRE_BYTES))
+}
+
+/// Takes the items of a request: what it is answered with.
+///
+/// # Errors
+/// When one of them could not be stored: nothing of the request is acknowledged.
+pub(crate) async fn take_items(
+    app: &App,
+    lifecycle: &Lifecycle,
+    items: Vec<Item<'_>>,
+    ignored: Option<usize>,
+    now: Timestamp,
+) -> Result<Taken, Problem> {
+    let indexes: Vec<_> = items.iter().map(|item| item.indexes.clone()).collect();
+    let outcomes = take::take(&app.store, lifecycle, items, now).await;
+    let counts = take::counts(&outcomes);
+    let failed = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(error) => Some(error),
+        Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected(_) => None,
+    });
+    match failed {
+        Some(error) => Err(Problem::not_stored(error)),
+        None => {
+            Ok(Taken { outcomes: indexes.into_iter().zip(outcomes).collect(), counts, ignored })
+        }
+    }
 }
 
 /// Lets a request in whose key is live.
-async fn admit(app: &App, key: &str) -> Result<(), Problem> {
+pub(crate) async fn admit(app: &App, key: &str) -> Result<(), Problem> {
     match app.store.is_write_key(key).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(auth::unknown_key()),
@@ -188,13 +296,13 @@ async fn admit(app: &App, key: &str) -> Result<(), Problem> {
 
 /// Sets aside a body of which nothing can be read, if its sender is known; an empty one is nothing
 /// to keep.
-async fn unreadable(
+pub(crate) async fn unreadable(
     app: &App,
-    admitted: Option<String>,
+    is_admitted: bool,
     raw: &[u8],
     rejection: Rejection,
 ) -> Problem {
-    if admitted.is_none() {
+    if !is_admitted {
         return auth::no_key();
     }
     if !raw.is_empty()
@@ -205,7 +313,7 @@ async fn unreadable(
     Problem::bad_request(rejection.code, rejection.message)
 }
 
-fn too_large(limit: usize) -> Problem {
+pub(crate) fn too_large(limit: usize) -> Problem {
     Problem::bad_request("too_large", format!("the body is larger than {limit} bytes; split it"))
 }
 

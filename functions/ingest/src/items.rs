@@ -46,6 +46,8 @@ struct BatchWire<'a> {
     context: Option<&'a RawValue>,
     integrations: Option<&'a RawValue>,
     timestamp: Option<&'a RawValue>,
+    #[serde(rename = "sentAt")]
+    sent_at: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -63,10 +65,10 @@ impl<'a> Batch<'a> {
         let wire: BatchWire = object(text).ok_or_else(|| {
             Rejection::new("invalid_json", "the body must be a JSON object with a list `batch`")
         })?;
-        let shared = [wire.context, wire.integrations, wire.timestamp];
+        let shared = [wire.context, wire.integrations, wire.timestamp, wire.sent_at];
         if shared.iter().flatten().any(|value| value.get().len() > MAX_SHARED_BYTES) {
             let message = format!(
-                "`context`, `integrations` or `timestamp` of the batch is larger than \
+                "`context`, `integrations`, `timestamp` or `sentAt` of the batch is larger than \
                  {MAX_SHARED_BYTES} bytes; send it with each call"
             );
             return Err(Rejection::new("too_large", message));
@@ -77,6 +79,7 @@ impl<'a> Batch<'a> {
                 context: value(wire.context).unwrap_or_default(),
                 integrations: value(wire.integrations).unwrap_or_default(),
                 timestamp: value(wire.timestamp),
+                sent_at: value(wire.sent_at),
             },
             calls: wire.batch,
         })
@@ -153,13 +156,14 @@ mod tests {
     fn delivery() -> Delivery<'static> {
         let now: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
         let shared = Shared::default();
-        Delivery { subject: Subject::User, now, origin: "", kind: None, shared }
+        let subject = Subject::User;
+        Delivery { subject, now, oldest: None, origin: "", kind: None, shared }
     }
 
     #[test]
     fn one_bad_call_does_not_lose_the_others() {
         let text = r#"{"batch":[{"type":"page","userId":"u"},17,{"x":"\ud83d"},
-            {"type":"page","userId":"v"}],"writeKey":"dev"}"#;
+            {"type":"page","userId":"v","name":"\ud83d"}],"writeKey":"dev"}"#;
         let batch = Batch::read(text).unwrap();
         assert_eq!(batch.write_key.as_deref(), Some("dev"));
         let items = batch.items(&delivery());

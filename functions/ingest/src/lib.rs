@@ -1,5 +1,5 @@
-//! The `ingest` Lambda: tracking calls over HTTP, SQS and EventBridge into the event log and the
-//! customers' state.
+//! The `ingest` Lambda: tracking calls, signed webhooks and CloudEvents over HTTP, SQS and
+//! EventBridge into the event log and the customers' state.
 //!
 //! Every way in ends at one pipeline, `take`: a call is read alone, so that a bad one never
 //! takes its neighbours with it; what cannot be read is set aside in quarantine with its reason;
@@ -13,19 +13,25 @@ mod auth;
 mod body;
 mod bus;
 mod call;
+mod cloudevents;
+mod feed;
 mod gateway;
 mod http;
 mod items;
+mod mend;
 mod openapi;
+mod percent;
 mod problem;
 mod queue;
 mod take;
+mod webhook;
 mod when;
 mod who;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use domain::lifecycle::Lifecycle;
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use platform::telemetry::Counts;
 use platform::{Clock, Store, StoreError};
@@ -33,6 +39,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
+
+use crate::call::{Delivery, Shared};
 
 pub use http::router;
 
@@ -43,12 +51,28 @@ pub struct App {
     pub store: Store,
     /// The time.
     pub clock: Clock,
+    /// What stands before `/v1` in the addresses that senders know, where requests do not show it:
+    /// HubSpot signs its own address.
+    pub public_url: Option<String>,
 }
 
 impl App {
     /// The present instant, to the millisecond, as the log keeps it.
     pub(crate) fn now(&self) -> Timestamp {
         when::to_millisecond(self.clock.now())
+    }
+
+    /// A delivery that arrived at an instant. Its calls are no older than the log keeps events.
+    pub(crate) fn delivery<'a>(
+        &self,
+        lifecycle: &Lifecycle,
+        now: Timestamp,
+        origin: &'a str,
+    ) -> Delivery<'a> {
+        let kept = SignedDuration::from_hours(24 * i64::from(self.store.event_retention_days()));
+        let oldest = now.checked_sub(kept).ok();
+        let (subject, shared) = (lifecycle.subject, Shared::default());
+        Delivery { subject, now, oldest, origin, kind: None, shared }
     }
 }
 

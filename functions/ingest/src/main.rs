@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let environment = Environment::from_env("ingest", Clock::new(Timestamp::now)).await?;
-    let app = Arc::new(ingest::App { store: environment.store, clock: environment.clock });
+    let (store, clock) = (environment.store, environment.clock);
+    let public_url = environment.settings.public_url;
+    let app = Arc::new(ingest::App { store, clock, public_url });
     let telemetry = environment.telemetry;
     run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
         let (app, telemetry) = (Arc::clone(&app), telemetry.clone());

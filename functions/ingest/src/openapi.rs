@@ -65,7 +65,7 @@ fn document() -> Value {
 
 fn operation(path: &str, endpoint: Endpoint) -> Value {
     let (summary, description, schema) = match endpoint {
-        Endpoint::Batch => (
+        Endpoint::Batch | Endpoint::Import => (
             "Take many calls".to_owned(),
             format!(
                 "Each call is read alone: one that cannot be read is listed in `rejected`, and the \
@@ -135,7 +135,7 @@ fn call(kind: EventKind) -> Value {
         "description": format!("A string or a number; at most {} bytes.", who::MAX_ID_BYTES),
         "anyOf": [
             { "type": "string", "pattern": ID, "maxLength": who::MAX_ID_BYTES / 4 },
-            { "type": "integer" },
+            { "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX },
         ],
     });
     let object = json!({ "type": "object" });

@@ -1,26 +1,37 @@
-//! SQS: records that hold a tracking call, a batch of them, or an event of the bus.
+//! SQS: records that hold a tracking call, a batch of them, an event of the bus or CloudEvents.
 //!
 //! A record fails only when something of it could not be stored; then SQS delivers it again, and
 //! the ids of its calls keep what was stored from counting twice. What cannot be read is set aside
 //! and acknowledged: it would be no better the next time.
+//!
+//! A record that the gateway put into the queue for a sender has the sender's path and credentials
+//! beside its body. Whether they hold is looked at here: one without a live write key is dropped, as
+//! it would have been refused at the door.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use domain::lifecycle::Subject;
-use jiff::Timestamp;
+use domain::lifecycle::Lifecycle;
+use jiff::{SignedDuration, Timestamp};
 use platform::StoreError;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::call::{Delivery, Rejection, Shared};
+use crate::call::{Delivery, Rejection};
+use crate::feed::Mapping;
+use crate::http::Endpoint;
 use crate::items::{self, Batch, Item};
+use crate::mend::mend;
 use crate::take::{self, Outcome};
-use crate::{Answer, App, IngestError, bus};
+use crate::{Answer, App, IngestError, auth, bus, cloudevents};
 
 const SOURCE: &str = "aws:sqs";
+/// SQS keeps no message longer.
+const LONGEST_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// What stands before the paths that lead into the queue.
+const QUEUED: &str = "/v1/queued";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +40,65 @@ struct Record {
     event_source: String,
     #[serde(default)]
     body: String,
+    #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
+    message_attributes: MessageAttributes,
+}
+
+#[derive(Default, Deserialize)]
+struct Attributes {
+    /// Milliseconds since 1970; the same however often the record is delivered.
+    #[serde(rename = "SentTimestamp")]
+    sent_timestamp: Option<String>,
+}
+
+/// What the gateway puts beside the body of a request.
+#[derive(Default, Deserialize)]
+struct MessageAttributes {
+    path: Option<MessageAttribute>,
+    authorization: Option<MessageAttribute>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageAttribute {
+    string_value: Option<String>,
+}
+
+impl MessageAttribute {
+    fn text(attribute: Option<&MessageAttribute>) -> Option<&str> {
+        attribute?.string_value.as_deref()
+    }
+}
+
+impl Record {
+    /// When it was sent to the queue, which is when its calls arrived. What SQS cannot have kept so
+    /// long is not believed.
+    fn received_at(&self, now: Timestamp) -> Timestamp {
+        let sent = self.attributes.sent_timestamp.as_ref().and_then(|sent| sent.parse().ok());
+        let sent = sent.and_then(|sent| Timestamp::from_millisecond(sent).ok());
+        let is_kept = |sent: &Timestamp| *sent <= now && now.duration_since(*sent) <= LONGEST_KEPT;
+        sent.filter(is_kept).unwrap_or(now)
+    }
+
+    /// What the path of its request takes, if it was one.
+    fn endpoint(&self) -> Option<Endpoint> {
+        let path = MessageAttribute::text(self.message_attributes.path.as_ref())?;
+        Endpoint::of(path.strip_prefix(QUEUED).unwrap_or(path))
+    }
+
+    /// Whether it may be taken: what did not come through the gateway came from within the account.
+    async fn is_admitted(&self, app: &App) -> Result<bool, StoreError> {
+        if self.message_attributes.path.is_none() {
+            return Ok(true);
+        }
+        let given = MessageAttribute::text(self.message_attributes.authorization.as_ref());
+        match given.and_then(auth::credentials) {
+            Some(key) => app.store.is_write_key(&key).await,
+            None => Ok(false),
+        }
+    }
 }
 
 /// Takes a batch of records: answers those that SQS should deliver again.
@@ -37,7 +107,7 @@ struct Record {
 /// When not one record could be stored, so that the failure shows in the function's errors too.
 pub(crate) async fn handle(app: &App, records: &[&RawValue]) -> Result<Answer, IngestError> {
     let records = records.iter().map(|record| serde_json::from_str(record.get()));
-    let records: Vec<Record> = records
+    let mut records: Vec<Record> = records
         .collect::<Result<_, _>>()
         .map_err(|source| IngestError::Event { kind: "SQS", source })?;
     if records.iter().any(|record| record.event_source != SOURCE) {
@@ -45,10 +115,23 @@ pub(crate) async fn handle(app: &App, records: &[&RawValue]) -> Result<Answer, I
     }
     let lifecycle = app.store.lifecycle().await?;
     let now = app.now();
+    for record in &mut records {
+        if serde_json::from_str::<IgnoredAny>(&record.body).is_err()
+            && let Some(mended) = mend(&record.body)
+        {
+            record.body = mended;
+        }
+    }
     let (mut items, mut places) = (Vec::new(), Vec::new());
     for record in &records {
         let from = items.len();
-        items.extend(calls(record, lifecycle.subject, now));
+        if record.is_admitted(app).await? {
+            let received_at = record.received_at(now);
+            let delivery = app.delivery(&lifecycle, received_at, &record.message_id);
+            items.extend(calls(record, &lifecycle, delivery).items);
+        } else {
+            tracing::warn!("a record without a live write key was dropped");
+        }
         places.push(from..items.len());
     }
     let outcomes = take::take(&app.store, &lifecycle, items, now).await;
@@ -82,50 +165,70 @@ struct Form {
     #[serde(rename = "detail-type")]
     detail_type: Option<IgnoredAny>,
     source: Option<IgnoredAny>,
+    specversion: Option<IgnoredAny>,
     batch: Option<IgnoredAny>,
 }
 
 /// The calls of a record, each read alone. Calls without an id and a time are known again by the
 /// record's id, which SQS keeps when it delivers the record again.
-fn calls(record: &Record, subject: Subject, now: Timestamp) -> Vec<Item<'_>> {
+fn calls<'a>(record: &'a Record, lifecycle: &Lifecycle, mut delivery: Delivery) -> Mapping<'a> {
     let text = record.body.as_str();
-    let shared = Shared::default();
-    let mut delivery = Delivery { subject, now, origin: &record.message_id, kind: None, shared };
+    if let Some(endpoint) = record.endpoint() {
+        delivery.kind = endpoint.kind();
+        if endpoint == Endpoint::Import {
+            delivery.oldest = None;
+        }
+    }
     match items::object(text) {
         Some(Form { detail_type: Some(_), source: Some(_), .. }) => {
-            vec![bus::item(text, &delivery)]
+            bus::items(text, lifecycle, &delivery)
+        }
+        Some(Form { specversion: Some(_), .. }) => {
+            cloudevents::mapped(vec![cloudevents::structured(text)], lifecycle, &delivery)
         }
         Some(Form { batch: Some(_), .. }) => match Batch::read(text) {
             Ok(batch) => {
                 delivery.shared = batch.shared.clone();
-                batch.items(&delivery)
+                Mapping { items: batch.items(&delivery), ignored: 0 }
             }
-            Err(rejection) => vec![Item::rejected(text, rejection)],
+            Err(rejection) => Mapping::of(Item::rejected(text, rejection)),
         },
-        Some(Form { .. }) => vec![Item::parse(text, 0, &delivery)],
-        None => {
-            let message = "the record must be a tracking call, a batch of them, or an event";
-            vec![Item::rejected(text, Rejection::new("invalid_json", message))]
-        }
+        Some(Form { .. }) => Mapping::of(Item::parse(text, 0, &delivery)),
+        None => match cloudevents::batch(text) {
+            Some(events) => cloudevents::mapped(events, lifecycle, &delivery),
+            None => {
+                let message = "the record must be a tracking call, a batch of them, or an event";
+                Mapping::of(Item::rejected(text, Rejection::new("invalid_json", message)))
+            }
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::lifecycle::{Subject, load};
     use serde_json::Value as Json;
 
     use super::*;
+    use crate::call::Shared;
 
-    fn check(body: &str, expected: &[Result<&str, &str>]) {
-        let record = json!({"messageId": "r-1", "eventSource": SOURCE, "body": body});
+    fn check_record(record: Json, expected: &[Result<&str, &str>]) {
         let record: Record = serde_json::from_value(record).unwrap();
         let now = "2026-01-15T12:00:00Z".parse().unwrap();
-        let found = calls(&record, Subject::User, now);
+        let (subject, shared) = (Subject::User, Shared::default());
+        let origin = record.message_id.clone();
+        let delivery = Delivery { subject, now, oldest: None, origin: &origin, kind: None, shared };
+        let lifecycle = load("version: 1\nsubject: user\nstages: { a: {} }\n").unwrap();
+        let found = calls(&record, &lifecycle, delivery).items;
         let found = found.iter().map(|item| match &item.call {
             Ok(call) => Ok(call.event.name.as_str()),
             Err(rejection) => Err(rejection.code),
         });
-        assert_eq!(found.collect::<Vec<_>>(), expected, "{body}");
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{}", record.body);
+    }
+
+    fn check(body: &str, expected: &[Result<&str, &str>]) {
+        check_record(json!({"messageId": "r-1", "eventSource": SOURCE, "body": body}), expected);
     }
 
     fn call() -> Json {
@@ -141,13 +244,43 @@ mod tests {
         );
         let envelope = json!({"detail-type": "Paid", "source": "billing", "detail": {"userId": 1}});
         check(&envelope.to_string(), &[Ok("Paid")]);
+        let event =
+            json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "u"});
+        check(&event.to_string(), &[Ok("t")]);
+        check(&json!([event, 7]).to_string(), &[Ok("t"), Err("invalid_json")]);
+    }
+
+    #[test]
+    fn a_request_in_the_queue_is_of_the_kind_its_path_names() {
+        let body = json!({"userId": "u"}).to_string();
+        let path = json!({"path": {"stringValue": "/v1/queued/v1/identify", "dataType": "String"}});
+        let record = json!({
+            "messageId": "r-1", "eventSource": SOURCE, "body": body, "messageAttributes": path,
+        });
+        check_record(record, &[Ok("identify")]);
+    }
+
+    #[test]
+    fn a_record_arrived_when_it_was_sent() {
+        let record = json!({
+            "messageId": "r-1", "eventSource": SOURCE,
+            "attributes": {"SentTimestamp": "1768473000123", "ApproximateReceiveCount": "3"},
+        });
+        let record: Record = serde_json::from_value(record).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let sent = at("2026-01-15T10:30:00.123Z");
+        assert_eq!(record.received_at(at("2026-01-29T10:30:00Z")), sent);
+        for now in [at("2026-01-29T10:30:01Z"), at("2026-01-15T10:30:00Z")] {
+            assert_eq!(record.received_at(now), now);
+        }
     }
 
     #[test]
     fn what_cannot_be_read_is_one_rejected_item() {
-        for body in ["", "hello", "[]", "{\"batch\":7}", "{\"type\":\"track\""] {
+        for body in ["", "hello", "[", "{\"batch\":7}", "{\"type\":\"track\""] {
             check(body, &[Err("invalid_json")]);
         }
+        check("[]", &[]);
         check("{\"detail-type\":\"a\",\"source\":\"b\"}", &[Err("invalid_json")]);
         check("{}", &[Err("unknown_type")]);
     }

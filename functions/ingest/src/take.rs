@@ -110,15 +110,25 @@ async fn commit_all(
     let accounts = look_up_accounts(store, &calls).await;
     let mut customers: Vec<(CustomerKey, Vec<usize>, Vec<Event>)> = Vec::new();
     let mut known: HashMap<CustomerKey, usize> = HashMap::new();
-    for (place, call) in calls {
-        match customer_of(&call.who, &links, &accounts) {
-            Ok(customer) => {
+    let homed = calls.into_iter().map(|(place, call)| {
+        let customer = customer_of(&call.who, &links, &accounts);
+        async move {
+            let settled = async {
+                let customer = customer?;
+                Ok((settled(store, &customer, call, now).await.map_err(Arc::new)?, customer))
+            };
+            (place, settled.await)
+        }
+    });
+    for (place, settled) in all(homed, PARALLEL_CALLS).await {
+        match settled {
+            Ok((event, customer)) => {
                 let at = *known.entry(customer).or_insert_with_key(|customer| {
                     customers.push((customer.clone(), Vec::new(), Vec::new()));
                     customers.len() - 1
                 });
                 customers[at].1.push(place);
-                customers[at].2.push(call.event);
+                customers[at].2.push(event);
             }
             Err(error) => outcomes.push((place, Outcome::Failed(error))),
         }
@@ -155,7 +165,8 @@ async fn give_instants(
 ) -> Vec<Placed> {
     let timed = calls.into_iter().map(|(place, mut call)| async move {
         if call.when == When::Arrival {
-            call.event.at = store.arrival(&call.event.id, now).await.map_err(|e| (place, e))?;
+            call.event.at =
+                store.arrival(&call.event.id, now, now).await.map_err(|e| (place, e))?;
         }
         Ok((place, call))
     });
@@ -168,6 +179,25 @@ async fn give_instants(
         }
     }
     calls
+}
+
+/// The event of a call at the instant that counts. Where a wrong clock was put right, an earlier
+/// delivery may have told otherwise: then the log has the event in the hour it tells, or its id is
+/// remembered with another instant.
+async fn settled(
+    store: &Store,
+    customer: &CustomerKey,
+    call: Call,
+    now: Timestamp,
+) -> Result<Event, StoreError> {
+    let mut event = call.event;
+    if let When::Corrected { at, told } = call.when {
+        event.at = match store.has_event(customer, told, &event.id).await? {
+            true => told,
+            false => store.arrival(&event.id, at, now).await?,
+        };
+    }
+    Ok(event)
 }
 
 /// Remembers which user belongs to which account: of several tellings the newest, of two at one

@@ -42,6 +42,8 @@ pub struct Settings {
     pub topics: BTreeMap<String, String>,
     /// Where this function's own sweep tickets go.
     pub sweep_queue_url: Option<String>,
+    /// What stands before `/v1` in the addresses that senders know.
+    pub public_url: Option<String>,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
 }
@@ -105,6 +107,7 @@ impl Settings {
             event_retention_days,
             topics,
             sweep_queue_url: lookup("SWEEP_QUEUE_URL"),
+            public_url: lookup("PUBLIC_URL").filter(|url| !url.is_empty()),
             log_level: lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })
     }

@@ -23,7 +23,7 @@ const CACHE_TTL: Duration = Duration::from_secs(30);
 const MAX_LINKS: usize = 50_000;
 /// For how long something set aside waits to be looked at.
 const QUARANTINE_DAYS: i64 = 30;
-/// For how long it is remembered that an alert was sent, or an id was seen.
+/// For how long it is remembered that an alert was sent.
 const MARKER_DAYS: i64 = 14;
 const DAY: i64 = 86_400;
 
@@ -203,6 +203,23 @@ impl Store {
         }
     }
 
+    /// Deletes an item: whether there was one.
+    pub(super) async fn delete_control(&self, pk: &str, sk: &str) -> Result<bool, StoreError> {
+        let table = &self.tables.control;
+        let output = self
+            .client
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key(pk, sk)))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("DeleteItem", table))?;
+        self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
+        Ok(output.attributes.is_some())
+    }
+
     // ---- the lifecycle file ----
 
     /// The active lifecycle file, if one was applied.
@@ -289,19 +306,7 @@ impl Store {
     /// # Errors
     /// When the table cannot be written.
     pub async fn remove_write_key(&self, hash: &str) -> Result<bool, StoreError> {
-        let table = &self.tables.control;
-        let output = self
-            .client
-            .delete_item()
-            .table_name(table)
-            .set_key(Some(key("writekey", hash)))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("DeleteItem", table))?;
-        self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-        Ok(output.attributes.is_some())
+        self.delete_control("writekey", hash).await
     }
 
     /// The live write keys.
@@ -423,20 +428,26 @@ impl Store {
 
     // ---- events without a time of their own ----
 
-    /// The instant under which an event without one was first keyed: `now`, or what an earlier
-    /// attempt with the same id was given.
+    /// The instant under which an event was first keyed whose own does not say: `at`, or what an
+    /// earlier delivery with the same id was given. It is remembered for as long as the log keeps
+    /// the event.
     ///
     /// # Errors
     /// When the table cannot be read or written.
-    pub async fn arrival(&self, id: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+    pub async fn arrival(
+        &self,
+        id: &str,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
         let mut found = key("arrival", id);
         found.extend(item([
-            ("at", n(now.as_millisecond())),
-            ("expires", n(now.as_second() + MARKER_DAYS * DAY)),
+            ("at", n(at.as_millisecond())),
+            ("expires", n(now.as_second() + i64::from(self.event_retention_days) * DAY)),
         ]));
         let absent = ("attribute_not_exists(pk)", Item::new());
         match self.put_control(found, Some(absent)).await? {
-            PutOutcome::Put => Ok(now),
+            PutOutcome::Put => Ok(at),
             PutOutcome::Exists => {
                 let found = self.get_control("arrival", id, true).await?.unwrap_or_default();
                 let at: i64 = Reader { table: "control", item: &found }.number("at")?;

@@ -12,7 +12,7 @@ use domain::fold::{HourRange, hour_of};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
-use super::attributes::{Item, Reader, b, item, n, s};
+use super::attributes::{Item, Reader, b, item, key, n, s};
 use super::{CustomerKey, Store, StoreError};
 use crate::codec;
 use crate::meter::Access;
@@ -107,6 +107,32 @@ impl Store {
                 return Ok(events);
             }
         }
+    }
+
+    /// Whether the log has an event with this id in the hour of an instant; strongly consistent.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn has_event(
+        &self,
+        customer: &CustomerKey,
+        at: Timestamp,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.events;
+        let output = self
+            .client
+            .get_item()
+            .table_name(table)
+            .set_key(Some(key(customer.as_str(), &sort_key(at, id))))
+            .consistent_read(true)
+            .projection_expression("pk")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(StoreError::call("GetItem", table))?;
+        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        Ok(output.item.is_some())
     }
 
     /// Puts an event unless its id is there already: whether it was put.

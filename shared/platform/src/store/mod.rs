@@ -14,6 +14,7 @@ mod error;
 mod log;
 mod read;
 mod runs;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,7 @@ pub use error::StoreError;
 pub use log::LoggedEvent;
 pub use read::{CustomerFilter, Page};
 pub use runs::{RunProgress, RunSlot, RunStart};
+pub use secrets::{MAX_LIVE, Secret, SecretOutcome, SourceSecret};
 
 use crate::meter::Meter;
 use crate::settings::Tables;
@@ -56,6 +58,8 @@ struct Caches {
     links: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
     /// Write key hash to whether it is live.
     write_keys: Mutex<BTreeMap<String, (Instant, bool)>>,
+    /// The secrets of sources.
+    secrets: Mutex<secrets::SecretsCache>,
 }
 
 impl Store {
@@ -75,6 +79,12 @@ impl Store {
     #[must_use]
     pub fn with_own_meter(&self) -> Store {
         Store { meter: Meter::default(), ..self.clone() }
+    }
+
+    /// For how many days the log keeps an event: for that long its id counts once.
+    #[must_use]
+    pub fn event_retention_days(&self) -> u32 {
+        self.event_retention_days
     }
 
     /// What was billed through this store.
