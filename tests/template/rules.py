@@ -397,11 +397,40 @@ def read_actions(source: str | None) -> tuple[str, ...]:
     return "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"
 
 
+def function_integrations(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that invoke a function; the others call a service themselves."""
+    for name, properties in stack.of_type("ApiGatewayV2::Integration"):
+        if "IntegrationSubtype" not in properties:
+            yield name, properties
+
+
+@rule
+def the_gateway_may_send_what_it_queues(stack: Stack) -> Iterator[str]:
+    """And it hands on what ingest needs to judge the sender by."""
+    for name, properties in stack.of_type("ApiGatewayV2::Integration"):
+        if properties.get("IntegrationSubtype") != "SQS-SendMessage":
+            continue
+        parameters = properties.get("RequestParameters", {})
+        queue, role = target(parameters.get("QueueUrl")), target(properties.get("CredentialsArn"))
+        if not is_granted(stack, role, "sqs:SendMessage", {"Fn::GetAtt": [queue or "", "Arn"]}):
+            yield f"{name}: {role} lacks sqs:SendMessage on {queue}"
+        if parameters.get("MessageBody") != "$request.body":
+            yield f"{name}: its message is not the body of the request"
+        try:
+            attributes = json.loads(text_of(parameters.get("MessageAttributes")))
+        except ValueError as error:
+            yield f"{name}: MessageAttributes is not JSON: {error}"
+            continue
+        values = {key: value.get("StringValue") for key, value in attributes.items()}
+        if values != {"path": "${request.path}", "authorization": "${request.header.authorization}"}:
+            yield f"{name}: MessageAttributes is not the path and the credentials of the request"
+
+
 @rule
 def callers_may_call(stack: Stack) -> Iterator[str]:
     """A function's own policy must admit the gateway and each rule, or every call is refused."""
     admitted = {(target(properties["FunctionName"]), properties["Principal"], name) for _, properties in stack.of_type("Lambda::Permission") for name in targets(properties.get("SourceArn"))}
-    for name, properties in stack.of_type("ApiGatewayV2::Integration"):
+    for name, properties in function_integrations(stack):
         function = target(properties["IntegrationUri"])
         if (function, "apigateway.amazonaws.com", target(properties["ApiId"])) not in admitted:
             yield f"{name}: the gateway may not invoke {function}"
@@ -460,7 +489,7 @@ def routes_are_guarded(stack: Stack) -> Iterator[str]:
         wanted = "NONE" if path.startswith("/v1/") else "AWS_IAM"
         if properties.get("AuthorizationType") != wanted:
             yield f"{name}: AuthorizationType of {path} is {properties.get('AuthorizationType')}, want {wanted}"
-    for name, properties in stack.of_type("ApiGatewayV2::Integration"):
+    for name, properties in function_integrations(stack):
         if properties.get("PayloadFormatVersion") != "2.0":
             yield f"{name}: PayloadFormatVersion is not \"2.0\""
         function = target(properties["IntegrationUri"])

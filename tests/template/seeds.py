@@ -91,6 +91,8 @@ SEEDS = [
     Seed("reference to nothing", "  ScoreErrors:", "!Ref UrgentTopic", "!Ref PagerTopic", "PagerTopic", by_lint),
     Seed("event type that SAM does not know", "  ScoreFunction:", "Type: ScheduleV2", "Type: ScheduleV3", "ScheduleV3"),
     Seed("value that no table takes", "  EventsTable:", "PAY_PER_REQUEST", "PAY_PER_EVENT", "PAY_PER_EVENT", sam_problems),
+    Seed("queued request without its sender's key", "  QueuedIngestIntegration:", "${request.header.authorization}", "none", "is not the path and the credentials"),
+    Seed("queue that the gateway may not send to", "  QueuedIngestRole:", "Resource: !GetAtt IngestQueue.Arn", "Resource: !GetAtt FailedRuns.Arn", "lacks sqs:SendMessage on IngestQueue"),
 ]
 
 
