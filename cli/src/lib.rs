@@ -9,6 +9,8 @@ pub mod clock;
 pub mod configuration;
 pub mod dev;
 pub mod embedded;
+pub mod erase;
+pub mod export;
 pub mod import;
 pub mod init;
 pub mod keys;

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
-use lifecycle::{dev, import, init, keys, run, secrets, simulate, validate};
+use lifecycle::{dev, erase, export, import, init, keys, run, secrets, simulate, validate};
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ enum Command {
     Run(run::RunArgs),
     Keys(keys::KeysArgs),
     Secrets(secrets::SecretsArgs),
+    Erase(erase::EraseArgs),
+    Export(export::ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +83,8 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Run(args) => run::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Secrets(args) => secrets::run(args).await,
+        Command::Erase(args) => erase::run(args).await,
+        Command::Export(args) => export::run(args).await,
     }
 }
 

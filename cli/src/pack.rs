@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use domain::lifecycle::{self, Diagnostic, Lifecycle};
 use jiff::Timestamp;
+use platform::handoff::{Handoff, HandoffError, Work};
 use platform::publish::SnsPublisher;
+use platform::store::PrivacyRequest;
 use platform::sweep::{ScheduleEvent, Summary, SweepAnswer, SweepEvent, SweepKind};
 use platform::{Store, sweep};
 use serde::Serialize;
@@ -148,13 +150,19 @@ impl Pack {
             clock: time.clone(),
             publisher: SnsPublisher::new(sns_at(&sns_endpoint), BTreeMap::new()),
         };
+        let ingest = Arc::new(ingest::App {
+            store: store.with_own_meter(),
+            clock: time.clone(),
+            public_url: None,
+        });
+        let console = Arc::new(console::App {
+            store: store.with_own_meter(),
+            clock: time.clone(),
+            handoff: at_once(store.with_own_meter(), clock.clone()),
+        });
         Ok(Pack {
-            ingest: Arc::new(ingest::App {
-                store: store.with_own_meter(),
-                clock: time.clone(),
-                public_url: None,
-            }),
-            console: Arc::new(console::App { store: store.with_own_meter(), clock: time.clone() }),
+            ingest,
+            console,
             sweeps: sweeps.into(),
             notify: RwLock::new(Arc::new(notify)),
             engine,
@@ -309,6 +317,26 @@ impl Pack {
         self.sweeps.values().for_each(|app| app.store.meter().reset());
         self.notify.read().unwrap_or_else(PoisonError::into_inner).store.meter().reset();
     }
+}
+
+/// Does work that is handed on at once: there are no queues here.
+fn at_once(store: Store, clock: LocalClock) -> Handoff {
+    Handoff::new(move |work| {
+        let (store, now) = (store.clone(), clock.now());
+        async move {
+            match work {
+                Work::Privacy(id) => {
+                    let done = async {
+                        let lifecycle = store.lifecycle().await?;
+                        let mut goes_on = |_: &PrivacyRequest| false;
+                        store.run_privacy_request(&id, &lifecycle, now, &mut goes_on).await
+                    };
+                    done.await.map(|_| ()).map_err(|error| HandoffError(error.into()))
+                }
+                Work::Replay(_) => Ok(()),
+            }
+        }
+    })
 }
 
 /// The database of a data folder.

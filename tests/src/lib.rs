@@ -1,6 +1,7 @@
 //! What the scenario tests share.
 
 pub mod binaries;
+pub mod crash;
 pub mod door;
 pub mod faults;
 pub mod queue;

@@ -14,6 +14,7 @@ use domain::event::Event;
 use domain::journal::{JournalEntry, first_break};
 use domain::lifecycle::{Lifecycle, load};
 use jiff::{Timestamp, ToSpan};
+use platform::handoff::Handoff;
 use platform::store::{DecisionOutcome, Decisions};
 use platform::{Clock, CustomerKey, Store};
 use serde_json::{Value, json};
@@ -78,7 +79,8 @@ impl Workspace {
 
     fn over(stack: Stack) -> Workspace {
         let store = stack.store.clone();
-        let app = console::App { store: store.clone(), clock: Clock::new(now) };
+        let handoff = Handoff::new(async |_| Ok(()));
+        let app = console::App { store: store.clone(), clock: Clock::new(now), handoff };
         let api = console::router(Arc::new(app));
         Workspace { _stack: stack, store, lifecycle: load(FILE).unwrap(), now: now(), api }
     }
@@ -350,6 +352,7 @@ async fn parameters_that_cannot_be_used_are_refused() {
         "/api/customers/a/events",
         "/api/findings",
         "/api/quarantine",
+        "/api/privacy/requests",
     ];
     for list in lists {
         for limit in ["0", "1001", "-1", "ten"] {
@@ -470,7 +473,8 @@ async fn an_id_may_hold_any_character() {
 async fn a_users_id_answers_the_account() {
     let workspace = Workspace::new().await;
     workspace.account("acme", "team", &[1]).await;
-    workspace.store.link("jane@acme.test", "acme", workspace.now).await.unwrap();
+    let (now, lifecycle) = (workspace.now, &workspace.lifecycle);
+    workspace.store.link("jane@acme.test", "acme", now, lifecycle, now).await.unwrap();
     assert_eq!(workspace.get("/api/customers/jane%40acme.test").await["id"], "acme");
     let (events, _) = workspace.all("/api/customers/jane@acme.test/events", 100).await;
     assert_eq!(events.len(), 2);
@@ -588,6 +592,9 @@ async fn the_document_describes_every_route() {
             "/api/findings",
             "/api/lifecycle",
             "/api/openapi.json",
+            "/api/privacy/export/{id}",
+            "/api/privacy/requests",
+            "/api/privacy/requests/{id}",
             "/api/quarantine",
             "/api/stages",
         ])

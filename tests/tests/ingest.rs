@@ -380,9 +380,10 @@ async fn an_identify_before_its_group_lands_in_the_account() {
 #[tokio::test]
 async fn recorded_clients_are_taken_whole() {
     for (client, in_account, unlinked) in [
-        ("segment_py", 8, vec!["42", "anon-1"]),
-        ("segment_node", 7, vec!["anon-1"]),
-        ("rudder_py", 6, vec!["42", "anon-1"]),
+        // The alias of these brings what was anonymous.
+        ("segment_py", 9, vec!["42"]),
+        ("segment_node", 8, vec![]),
+        ("rudder_py", 7, vec!["42"]),
         ("analytics_next", 5, vec!["anon-browser-1"]),
         ("analytics_next_batch", 5, vec!["anon-browser-1"]),
     ] {

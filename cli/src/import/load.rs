@@ -185,7 +185,7 @@ async fn read(
         }
         set_aside(bad, &mut checkpoint, store, clock).await?;
         if router.links.len() >= MAX_LINKS {
-            link(store, &router.links).await?;
+            link(store, lifecycle, &router.links, clock.now()).await?;
             router.links.clear();
         }
         progress(&Progress {
@@ -197,7 +197,7 @@ async fn read(
         });
         tokio::task::yield_now().await;
     }
-    router.finish(spill, store).await?;
+    router.finish(spill, store, lifecycle, clock.now()).await?;
     if let (Some(shift), Some(last)) = (options.shift, checkpoint.last_ms) {
         let last = Timestamp::from_millisecond(last)?;
         let by = shift.by(last, &rows.plan().zone, clock.now());
@@ -241,8 +241,7 @@ struct Router {
     by_customer: Writer,
     /// Rows of users whose account only the end of the file, or the store, can tell.
     by_user: Writer,
-    /// User to account, and since when in milliseconds.
-    links: HashMap<String, (String, i64)>,
+    links: Links,
 }
 
 impl Router {
@@ -286,25 +285,24 @@ impl Router {
         Ok(Ok(()))
     }
 
-    /// Of two accounts of one user the newer one counts.
+    /// Of several accounts of one user the newest one counts; the others are remembered.
     fn remember(&mut self, user: String, account: String, at_ms: i64) {
-        match self.links.get_mut(&user) {
-            Some(known) if known.1 > at_ms => {}
-            Some(known) => {
-                known.1 = at_ms;
-                if known.0 != account {
-                    known.0 = account;
-                }
-            }
-            None => {
-                self.links.insert(user, (account, at_ms));
-            }
+        let accounts = self.links.entry(user).or_default();
+        match accounts.iter_mut().find(|(known, _)| *known == account) {
+            Some((_, known_at)) => *known_at = at_ms.max(*known_at),
+            None => accounts.push((account, at_ms)),
         }
     }
 
     /// Writes the links, and finds the account of every user that named none.
-    async fn finish(mut self, spill: &Spill, store: &Store) -> Result<()> {
-        link(store, &self.links).await?;
+    async fn finish(
+        mut self,
+        spill: &Spill,
+        store: &Store,
+        lifecycle: &Lifecycle,
+        now: Timestamp,
+    ) -> Result<()> {
+        link(store, lifecycle, &self.links, now).await?;
         if !self.by_user.is_empty() {
             self.by_user.finish()?;
             let mut slab = Slab::default();
@@ -329,24 +327,35 @@ impl Router {
     }
 }
 
-async fn link(store: &Store, links: &HashMap<String, (String, i64)>) -> Result<()> {
-    let writes = links.iter().map(|(user, (account, at_ms))| async move {
-        let at = Timestamp::from_millisecond(*at_ms)?;
-        store.link(user, account, at).await?;
+/// Users, the accounts that the file names for them, and when each was last named, in milliseconds.
+type Links = HashMap<String, Vec<(String, i64)>>;
+
+async fn link(store: &Store, lifecycle: &Lifecycle, links: &Links, now: Timestamp) -> Result<()> {
+    let writes = links.iter().map(|(user, accounts)| async move {
+        let mut accounts: Vec<&(String, i64)> = accounts.iter().collect();
+        // The newest first: what was kept under the user goes there.
+        accounts.sort_unstable_by_key(|(_, at_ms)| std::cmp::Reverse(*at_ms));
+        for (account, at_ms) in accounts {
+            let at = Timestamp::from_millisecond(*at_ms)?;
+            store.link(user, account, at, lifecycle, now).await?;
+        }
         Ok::<_, anyhow::Error>(())
     });
+    // Collected first: a stream over a closure that borrows is not `Send` to the compiler.
+    let writes: Vec<_> = writes.collect();
     stream::iter(writes).buffer_unordered(PARALLEL).try_collect().await
 }
 
 /// The customer of each user of the slab: the account the file or the store knows, else the user.
 async fn customers_of_users(
     slab: &Slab,
-    links: &HashMap<String, (String, i64)>,
+    links: &Links,
     store: &Store,
 ) -> Result<HashMap<String, CustomerKey>> {
     let users: BTreeSet<&str> = (0..slab.len()).map(|index| slab.get(index).customer).collect();
     let reads = users.into_iter().map(|user| async move {
-        let account = match links.get(user) {
+        let newest = links.get(user).and_then(|told| told.iter().max_by_key(|(_, at_ms)| *at_ms));
+        let account = match newest {
             Some((account, _)) => Some(account.clone()),
             None => store.account_of(user).await?,
         };

@@ -272,7 +272,8 @@ async fn a_dry_run_shows_what_rows_become_and_stores_nothing() {
 #[tokio::test]
 async fn users_roll_up_to_the_account_that_any_row_of_the_file_names() {
     let workspace = Workspace::new("b2b-saas").await;
-    workspace.store.link("u3", "a3", "2026-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    workspace.store.link("u3", "a3", at, &workspace.lifecycle, at).await.unwrap();
     let file = workspace.file(
         "calls.jsonl",
         concat!(

@@ -8,11 +8,11 @@ use axum::http::request::Parts;
 use domain::customer::OpenFinding;
 use domain::facts::Facts;
 use domain::journal::number_json;
-use domain::lifecycle::{Lifecycle, Subject};
+use domain::lifecycle::Lifecycle;
 use domain::score;
 use jiff::Timestamp;
 use platform::store::finding_id;
-use platform::{CustomerKey, Store, StoreError, Versioned};
+use platform::{Store, Versioned};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -23,9 +23,6 @@ use crate::problem::{CustomerErrors, Errors, Problem};
 use crate::reason::{Reason, reasons};
 
 const DAY_SECONDS: i64 = 86_400;
-/// DynamoDB's longest partition key and sort key: nobody is found under a longer one.
-const MAX_KEY_BYTES: usize = 2_048;
-const MAX_SORT_KEY_BYTES: usize = 1_024;
 
 /// A customer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -185,40 +182,12 @@ impl CustomerId {
     pub(crate) async fn find(&self, store: &Store) -> Result<Versioned, Problem> {
         let subject = store.lifecycle().await?.subject;
         for id in [Some(&self.id), self.literal.as_ref()].into_iter().flatten() {
-            if let Some(found) = find(store, id, subject).await? {
+            if let Some(found) = store.find_customer(id, subject).await? {
                 return Ok(found);
             }
         }
         Err(Problem::no_customer())
     }
-}
-
-async fn find(store: &Store, id: &str, subject: Subject) -> Result<Option<Versioned>, StoreError> {
-    let mut keys = CustomerKey::candidates(id, subject);
-    // The first is often the last, too.
-    if keys.len() > 1 && keys.first() == keys.last() {
-        keys.pop();
-    }
-    for key in &keys {
-        if let Some(found) = stored(store, key).await? {
-            return Ok(Some(found));
-        }
-    }
-    if subject == Subject::Account
-        && id.len() <= MAX_SORT_KEY_BYTES
-        && let Some(account) = store.account_of(id).await?
-    {
-        return stored(store, &CustomerKey::subject(&account)).await;
-    }
-    Ok(None)
-}
-
-async fn stored(store: &Store, key: &CustomerKey) -> Result<Option<Versioned>, StoreError> {
-    if key.as_str().is_empty() || key.as_str().len() > MAX_KEY_BYTES {
-        return Ok(None);
-    }
-    let found = store.customer(key).await?;
-    Ok((found.version > 0).then_some(found))
 }
 
 impl Customer {

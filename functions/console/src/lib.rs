@@ -1,12 +1,13 @@
-//! The `console` Lambda: the read API over customers, decisions, findings and what was set aside.
+//! The `console` Lambda: the API over customers, decisions, findings and what was set aside, and for
+//! what an operator may ask for.
 //!
 //! Each route is one noun and one file. A handler reads the store, asks the domain what the facts
 //! come to as of now, and answers with a view of its own, so that the wire format changes only
 //! when a view does. The OpenAPI document is generated from the same handlers: a route cannot
 //! exist undocumented.
 //!
-//! Invariants: nothing is ever written; nothing is decided here that the domain does not decide;
-//! every answer, errors included, says that it must not be cached. No id, name or body is logged.
+//! Invariants: what is written is only what an operator asks for, and work that other functions do
+//! is handed on to them; nothing is decided here that the domain does not decide; every answer, errors included, says that it must not be cached. No id, name or body is logged.
 
 #![allow(unused_qualifications, reason = "what `utoipa` expands to has them")]
 
@@ -18,12 +19,14 @@ mod gateway;
 mod journal;
 mod lifecycle;
 mod page;
+mod privacy;
 mod problem;
 mod quarantine;
 mod reason;
 mod router;
 mod stages;
 
+use platform::handoff::Handoff;
 use platform::telemetry::Counts;
 use platform::{Clock, Store};
 
@@ -37,6 +40,8 @@ pub struct App {
     pub store: Store,
     /// The time.
     pub clock: Clock,
+    /// Where work for other functions goes.
+    pub handoff: Handoff,
 }
 
 /// What an answer counts as in the function's metrics.

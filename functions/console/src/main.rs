@@ -9,9 +9,10 @@ use platform::{Clock, aws::Environment};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let Environment { store, clock, telemetry, .. } =
-        Environment::from_env("console", Clock::new(Timestamp::now)).await?;
-    let app = Arc::new(console::App { store, clock });
+    let environment = Environment::from_env("console", Clock::new(Timestamp::now)).await?;
+    let handoff = environment.handoff()?;
+    let Environment { store, clock, telemetry, .. } = environment;
+    let app = Arc::new(console::App { store, clock, handoff });
     run(service_fn(|request: Request| {
         let (app, telemetry) = (Arc::clone(&app), telemetry.clone());
         async move {

@@ -19,7 +19,7 @@ const MAX_LIMIT: u16 = 1_000;
 const CHECKSUM_DIGITS: usize = 12;
 /// The most bytes of items in one answer. Lambda's answers end at 6 MB, in which every quote and
 /// backslash of the body takes a byte more.
-const MAX_BYTES: usize = 3_000_000;
+pub(crate) const MAX_BYTES: usize = 3_000_000;
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::lifecycle::diagnostic::nearest;
 use platform::StoreError;
+use platform::handoff::HandoffError;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -119,6 +120,11 @@ impl Problem {
         )
     }
 
+    /// Something else that does not exist.
+    pub(crate) fn not_found(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
     /// A path that leads nowhere.
     pub(crate) fn no_route() -> Problem {
         Problem::new(
@@ -133,7 +139,7 @@ impl Problem {
         Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this API only reads: use GET",
+            "this path does not take this method: /api/openapi.json lists what there is",
         )
     }
 }
@@ -165,6 +171,17 @@ impl From<StoreError> for Problem {
                 "stored data cannot be read: the function's log says why",
             ),
         }
+    }
+}
+
+impl From<HandoffError> for Problem {
+    fn from(error: HandoffError) -> Problem {
+        tracing::error!(error = &error as &dyn Error, "work could not be handed on");
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "what you asked for is written down, but nobody has it to do yet: ask again in a few seconds",
+        )
     }
 }
 

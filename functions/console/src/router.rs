@@ -11,12 +11,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::Problem;
-use crate::{App, customer, customers, events, findings, journal, lifecycle, quarantine, stages};
+use crate::{
+    App, customer, customers, events, findings, journal, lifecycle, privacy, quarantine, stages,
+};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Customer lifecycle: read API",
+        title = "Customer lifecycle",
         description = "Customers with their stage, health and churn risk, the journal of decisions \
             with their reasons, findings, events, and what was set aside.\n\nInstants are RFC 3339 \
             in UTC. Lists come in parts: ask again with `cursor` set to `next_cursor` until that \
@@ -26,6 +28,7 @@ use crate::{App, customer, customers, events, findings, journal, lifecycle, quar
     tags(
         (name = "customers", description = "Customers, and what was decided about them."),
         (name = "findings", description = "Breaches of what the company promised itself."),
+        (name = "privacy", description = "To erase, to suppress, to tell what is held."),
         (name = "workspace", description = "The lifecycle file, what was set aside, this document.")
     )
 )]
@@ -56,6 +59,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(findings::findings))
         .routes(routes!(quarantine::quarantine))
+        .routes(routes!(privacy::requests, privacy::ask))
+        .routes(routes!(privacy::request))
+        .routes(routes!(privacy::export))
         .routes(routes!(lifecycle::lifecycle))
         .routes(routes!(openapi))
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::call::{self, Delivery, Rejection};
 use crate::feed::{Identity, Mapping, Part};
 use crate::items::{self, Item};
-use crate::take::{self, Outcome};
+use crate::take;
 use crate::{Answer, App, IngestError, when};
 
 /// The `detail-type` of an item of a webhook.
@@ -42,10 +42,7 @@ pub(crate) async fn handle(app: &App, event: &str) -> Result<Answer, IngestError
     let delivery = app.delivery(&lifecycle, now, &origin);
     let Mapping { items, ignored } = items(event, &lifecycle, &delivery);
     let outcomes = take::take(&app.store, &lifecycle, items, now).await;
-    let failed = outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Failed(error) => Some(error),
-        Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected(_) => None,
-    });
+    let failed = take::first_failure(&outcomes);
     if let Some(error) = failed {
         return Err(IngestError::Store(error.clone()));
     }

@@ -53,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) when: When,
     /// Whom it is about.
     pub(crate) who: Who,
+    /// The id that its user had before, as an `alias` call tells.
+    pub(crate) previous: Option<String>,
 }
 
 /// What the calls of one delivery have in common.
@@ -159,6 +161,7 @@ fn understood(
     merge(&mut body, delivery.shared.clone());
     let mut event = Event::from_body(id, now, now, body)?;
     let who = who::read(&event, delivery.subject)?;
+    let previous = who::previous(&event)?;
     let told = when::told(&event.body).or(delivery.shared.timestamp.as_ref());
     let own_sent = event.body.get("sentAt").filter(|sent| !sent.is_null());
     let sent = when::sent(own_sent.or(delivery.shared.sent_at.as_ref()));
@@ -172,7 +175,7 @@ fn understood(
         // So that the log shows what the instant was made of.
         event.body.entry("sentAt").or_insert_with(|| sent.clone());
     }
-    Ok(Call { event, when, who })
+    Ok(Call { event, when, who, previous })
 }
 
 fn message_id(body: &Map<String, Json>) -> Result<Option<String>, Rejection> {

@@ -273,10 +273,7 @@ pub(crate) async fn take_items(
     let indexes: Vec<_> = items.iter().map(|item| item.indexes.clone()).collect();
     let outcomes = take::take(&app.store, lifecycle, items, now).await;
     let counts = take::counts(&outcomes);
-    let failed = outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Failed(error) => Some(error),
-        Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected(_) => None,
-    });
+    let failed = take::first_failure(&outcomes);
     match failed {
         Some(error) => Err(Problem::not_stored(error)),
         None => {

@@ -155,7 +155,7 @@ pub(crate) async fn handle(app: &App, records: &[&RawValue]) -> Result<Answer, I
 fn failure(outcomes: &[Outcome], place: Range<usize>) -> Option<Arc<StoreError>> {
     outcomes[place].iter().find_map(|outcome| match outcome {
         Outcome::Failed(error) => Some(Arc::clone(error)),
-        Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected(_) => None,
+        Outcome::Accepted | Outcome::Duplicate | Outcome::Suppressed | Outcome::Rejected(_) => None,
     })
 }
 

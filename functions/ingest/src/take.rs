@@ -1,18 +1,18 @@
 //! The pipeline that every way in ends at: from calls to what became of each.
 //!
-//! Invariants: all links between users and accounts that a delivery tells are stored before any of
-//! its events is given to a customer, so that an `identify` before its `group` lands in the
-//! account. Events of one customer are committed together, in the order they came. A failure
+//! Invariants: all links between users and accounts, and then all aliases, that a delivery tells are
+//! stored before any of its events is given to a customer, so that an `identify` before its `group`
+//! lands in the account. Events of one customer are committed together, in the order they came. A failure
 //! concerns the calls it happened to; whether that fails the others is for the way in to say.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use domain::event::Event;
+use domain::event::{Event, id_text};
 use domain::lifecycle::Lifecycle;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
-use platform::store::Fate;
+use platform::store::{Fate, Person, Suppressed};
 use platform::telemetry::Counts;
 use platform::{CustomerKey, Store, StoreError};
 
@@ -33,6 +33,8 @@ pub(crate) enum Outcome {
     Accepted,
     /// Its id was there already.
     Duplicate,
+    /// It is about somebody who is not to be known: nothing of it is kept.
+    Suppressed,
     /// It is in quarantine.
     Rejected(Rejection),
     /// It is not stored.
@@ -84,6 +86,14 @@ pub(crate) async fn set_aside(
     store.quarantine(raw, rejection.code, &rejection.message, now).await
 }
 
+/// Why the first of a delivery's items that could not be stored was not.
+pub(crate) fn first_failure(outcomes: &[Outcome]) -> Option<&Arc<StoreError>> {
+    outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(error) => Some(error),
+        Outcome::Accepted | Outcome::Duplicate | Outcome::Suppressed | Outcome::Rejected(_) => None,
+    })
+}
+
 /// What there is to count of a delivery.
 pub(crate) fn counts(outcomes: &[Outcome]) -> Counts {
     let mut counts = Counts::default();
@@ -91,6 +101,7 @@ pub(crate) fn counts(outcomes: &[Outcome]) -> Counts {
         match outcome {
             Outcome::Accepted => counts.accepted += 1,
             Outcome::Duplicate => counts.duplicates += 1,
+            Outcome::Suppressed => {}
             Outcome::Rejected(_) => counts.rejected += 1,
             Outcome::Failed(_) => counts.failed += 1,
         }
@@ -105,22 +116,39 @@ async fn commit_all(
     now: Timestamp,
 ) -> Vec<(usize, Outcome)> {
     let mut outcomes = Vec::with_capacity(calls.len());
+    let suppressed = match store.suppressed().await {
+        Ok(suppressed) => suppressed,
+        Err(error) => {
+            let error = Arc::new(error);
+            let failed = |(place, _)| (place, Outcome::Failed(Arc::clone(&error)));
+            return calls.into_iter().map(failed).collect();
+        }
+    };
+    let (turned_away, calls): (Vec<_>, Vec<_>) =
+        calls.into_iter().partition(|(_, call)| is_suppressed(call, &suppressed));
+    outcomes.extend(turned_away.into_iter().map(|(place, _)| (place, Outcome::Suppressed)));
     let calls = give_instants(store, calls, now, &mut outcomes).await;
-    let links = link_all(store, &calls).await;
-    let accounts = look_up_accounts(store, &calls).await;
+    let links = link_all(store, lifecycle, &calls, now).await;
+    let calls = alias_all(store, lifecycle, calls, now, &mut outcomes).await;
+    let homes = look_up_homes(store, lifecycle, &calls, now).await;
     let mut customers: Vec<(CustomerKey, Vec<usize>, Vec<Event>)> = Vec::new();
     let mut known: HashMap<CustomerKey, usize> = HashMap::new();
-    let homed = calls.into_iter().map(|(place, call)| {
-        let customer = customer_of(&call.who, &links, &accounts);
-        async move {
-            let settled = async {
-                let customer = customer?;
-                Ok((settled(store, &customer, call, now).await.map_err(Arc::new)?, customer))
-            };
-            (place, settled.await)
+    let mut homed = Vec::with_capacity(calls.len());
+    for (place, call) in calls {
+        match customer_of(&call.who, &links, &homes) {
+            Ok(customer) if is_of_suppressed(&call.who, &customer, &suppressed) => {
+                outcomes.push((place, Outcome::Suppressed));
+            }
+            customer => homed.push(async move {
+                let settled = async {
+                    let customer = customer?;
+                    Ok((settled(store, &customer, call, now).await.map_err(Arc::new)?, customer))
+                };
+                (place, settled.await)
+            }),
         }
-    });
-    for (place, settled) in all(homed, PARALLEL_CALLS).await {
+    }
+    for (place, settled) in all(homed.into_iter(), PARALLEL_CALLS).await {
         match settled {
             Ok((event, customer)) => {
                 let at = *known.entry(customer).or_insert_with_key(|customer| {
@@ -153,6 +181,27 @@ async fn commit_all(
         }
     }
     outcomes
+}
+
+/// Whether a call names anybody who is not to be known.
+fn is_suppressed(call: &Call, suppressed: &Suppressed) -> bool {
+    if suppressed.is_empty() {
+        return false;
+    }
+    let told = |name: &str| call.event.body.get(name).and_then(id_text);
+    let users = [told("userId"), told("anonymousId"), call.previous.clone()];
+    let account = match &call.who {
+        Who::Account { account, .. } => suppressed.has(Person::Account, account),
+        Who::User(_) | Who::UserOfAccount(_) => false,
+    };
+    account || users.iter().flatten().any(|user| suppressed.has(Person::User, user))
+}
+
+/// Whether a user's call turns out to be about an account that is not to be known.
+fn is_of_suppressed(who: &Who, customer: &CustomerKey, suppressed: &Suppressed) -> bool {
+    matches!(who, Who::UserOfAccount(_))
+        && customer.user().is_none()
+        && suppressed.has(Person::Account, customer.id())
 }
 
 /// Gives the calls that have no instant of their own that of their arrival, or of the first one
@@ -202,29 +251,63 @@ async fn settled(
 
 /// Remembers which user belongs to which account: of several tellings the newest, of two at one
 /// instant the later in the delivery.
-async fn link_all(store: &Store, calls: &[Placed]) -> HashMap<String, Shared<()>> {
-    let mut newest: BTreeMap<&str, (&str, Timestamp)> = BTreeMap::new();
+async fn link_all(
+    store: &Store,
+    lifecycle: &Lifecycle,
+    calls: &[Placed],
+    now: Timestamp,
+) -> HashMap<String, Shared<()>> {
+    let mut told: BTreeMap<&str, Vec<(&str, Timestamp)>> = BTreeMap::new();
     for (_, call) in calls {
         if let Who::Account { account, user: Some(user) } = &call.who {
-            let at = call.event.at;
-            let link = newest.entry(user).or_insert((account, at));
-            if at >= link.1 {
-                *link = (account, at);
-            }
+            told.entry(user).or_default().push((account, call.event.at));
         }
     }
-    let links = newest.into_iter().map(|(user, (account, at))| async move {
-        let linked = store.link(user, account, at).await;
-        (user.to_owned(), linked.map_err(Arc::new))
+    let links = told.into_iter().map(|(user, mut accounts)| async move {
+        // The newest first: what was kept under the user goes there.
+        accounts.reverse();
+        accounts.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+        let linked = async {
+            for (account, at) in accounts {
+                store.link(user, account, at, lifecycle, now).await?;
+            }
+            Ok(())
+        };
+        (user.to_owned(), linked.await.map_err(Arc::new))
     });
     all(links, PARALLEL_CALLS).await.into_iter().collect()
 }
 
-/// Looks up the accounts of users, each once.
-async fn look_up_accounts(
+/// Makes one user of two ids, in the order the delivery tells it. A call whose alias could not be
+/// stored is not taken, so that its sender tells it again.
+async fn alias_all(
     store: &Store,
+    lifecycle: &Lifecycle,
+    calls: Vec<Placed>,
+    now: Timestamp,
+    outcomes: &mut Vec<(usize, Outcome)>,
+) -> Vec<Placed> {
+    let mut taken = Vec::with_capacity(calls.len());
+    for (place, call) in calls {
+        if let (Some(previous), Some(user)) = (&call.previous, &call.event.user) {
+            let told = store.alias(previous, user, call.event.at, lifecycle, now).await;
+            if let Err(error) = told {
+                outcomes.push((place, Outcome::Failed(Arc::new(error))));
+                continue;
+            }
+        }
+        taken.push((place, call));
+    }
+    taken
+}
+
+/// Looks up the customers of users, each once.
+async fn look_up_homes(
+    store: &Store,
+    lifecycle: &Lifecycle,
     calls: &[Placed],
-) -> HashMap<String, Shared<Option<String>>> {
+    now: Timestamp,
+) -> HashMap<String, Shared<CustomerKey>> {
     let mut users: Vec<&str> = Vec::new();
     for (_, call) in calls {
         if let Who::UserOfAccount(user) = &call.who {
@@ -233,11 +316,11 @@ async fn look_up_accounts(
     }
     users.sort_unstable();
     users.dedup();
-    let accounts = users.into_iter().map(|user| async move {
-        let account = store.account_of(user).await;
-        (user.to_owned(), account.map_err(Arc::new))
+    let homes = users.into_iter().map(|user| async move {
+        let home = store.home_of(user, lifecycle, now).await;
+        (user.to_owned(), home.map_err(Arc::new))
     });
-    all(accounts, PARALLEL_CALLS).await.into_iter().collect()
+    all(homes, PARALLEL_CALLS).await.into_iter().collect()
 }
 
 /// Runs work, so much of it at once, and answers in the order it was given. Collected first,
@@ -250,7 +333,7 @@ async fn all<T>(work: impl Iterator<Item = impl Future<Output = T>>, at_once: us
 fn customer_of(
     who: &Who,
     links: &HashMap<String, Shared<()>>,
-    accounts: &HashMap<String, Shared<Option<String>>>,
+    homes: &HashMap<String, Shared<CustomerKey>>,
 ) -> Shared<CustomerKey> {
     match who {
         Who::User(user) => Ok(CustomerKey::subject(user)),
@@ -262,10 +345,9 @@ fn customer_of(
             }
             Ok(CustomerKey::subject(account))
         }
-        Who::UserOfAccount(user) => match accounts.get(user) {
-            Some(Ok(Some(account))) => Ok(CustomerKey::subject(account)),
-            Some(Err(error)) => Err(Arc::clone(error)),
-            Some(Ok(None)) | None => Ok(CustomerKey::unlinked_user(user)),
+        Who::UserOfAccount(user) => match homes.get(user) {
+            Some(home) => home.clone(),
+            None => Ok(CustomerKey::unlinked_user(user)),
         },
     }
 }

@@ -43,6 +43,17 @@ pub(crate) fn read(event: &Event, subject: Subject) -> Result<Who, Rejection> {
     }
 }
 
+/// The id that an `alias` call says its user had before.
+///
+/// # Errors
+/// When it is none that could be.
+pub(crate) fn previous(event: &Event) -> Result<Option<String>, Rejection> {
+    if event.kind != EventKind::Alias {
+        return Ok(None);
+    }
+    event.body.get("previousId").and_then(id_text).map(checked).transpose()
+}
+
 /// The account a call names: its group, or the company its traits are about.
 fn account(event: &Event) -> Option<String> {
     event

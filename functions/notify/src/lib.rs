@@ -129,7 +129,7 @@ async fn tell<P: Publish>(
     lifecycle: &Lifecycle,
 ) -> Result<bool, RecordError> {
     let (key, entry) = entry_of(record).ok_or(RecordError::NotAnEntry)?;
-    if !may_concern_anyone(&entry, lifecycle) {
+    if key.is_erased() || !may_concern_anyone(&entry, lifecycle) {
         return Ok(false);
     }
     let found = app.store.customer(&key).await?;

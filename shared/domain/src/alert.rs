@@ -85,6 +85,10 @@ fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
 /// Whether any route may ask for an entry, as far as can be told without its customer.
 #[must_use]
 pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
+    if entry.to.is_none() {
+        // It became a part of another customer, of which is told.
+        return false;
+    }
     let labels = own_labels(entry, lifecycle);
     let is_open = |matcher: &(String, Vec<String>)| {
         let of_customer = matcher.0 == "segment" || matcher.0 == "stage";
@@ -109,6 +113,7 @@ pub fn alert(
     customer: &Customer,
     lifecycle: &Lifecycle,
 ) -> Option<Alert> {
+    entry.to.as_ref()?;
     let labels = labels(entry, customer, lifecycle);
     let receiver = route(&labels, lifecycle)?;
     let name = match customer.profile.traits.get("name").map(|state| &state.value) {

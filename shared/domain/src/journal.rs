@@ -2,6 +2,12 @@
 //!
 //! An entry names the hash of the one before it and is sealed by its own, SHA-256 over its JSON
 //! without the `hash` member, so that a later change of any entry shows.
+//!
+//! An entry outlives the data it was decided on, so it holds none that is personal: not the
+//! customer's id, which is only its key, and no free text that a trait was told to be. Where a reason
+//! read such a text, the entry says that it was [`KNOWN`]; numbers, dates, answers and the words that
+//! the lifecycle file lists stand as they were read. So erasing a person changes no entry, and a
+//! chain verifies before and after ([`first_break`]).
 
 use std::collections::BTreeMap;
 
@@ -10,11 +16,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use crate::expr::{Leaf, Truth, Value};
+use crate::expr::{Leaf, Truth, Type, Value};
 use crate::lifecycle::Lifecycle;
 
 #[cfg(test)]
 mod tests;
+
+/// What an entry says of a free text: that there was one.
+pub const KNOWN: &str = "known";
 
 /// Where a customer's journal stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +210,7 @@ impl JournalEntry {
             from: change.from.clone(),
             to: change.to.clone(),
             rule: change.rule.clone(),
-            reasons: change.reasons.clone(),
+            reasons: change.reasons.iter().map(|reason| impersonal(reason, lifecycle)).collect(),
             config_hash: lifecycle.hash.clone(),
             prev,
             hash: String::new(),
@@ -224,6 +233,27 @@ impl JournalEntry {
     pub fn is_intact(&self) -> bool {
         crate::hex(&self.digest()) == self.hash
     }
+}
+
+/// A reason without the free texts it read.
+fn impersonal(reason: &Reason, lifecycle: &Lifecycle) -> Reason {
+    let is_listed = |name: &str, text: &str| {
+        let declared = lifecycle.traits.iter().find(|declared| declared.name == name);
+        declared.is_some_and(|declared| match &declared.ty {
+            Type::Words(words) => words.iter().any(|word| **word == *text),
+            Type::Date => true,
+            _ => false,
+        })
+    };
+    let mut reason = reason.clone();
+    for (name, value) in &mut reason.inputs {
+        if let (Some(name), Json::String(text)) = (name.strip_prefix("traits."), &*value)
+            && !is_listed(name, text)
+        {
+            *value = Json::from(KNOWN);
+        }
+    }
+    reason
 }
 
 /// The first entry of a chain, in rising order, that does not follow from the ones before.

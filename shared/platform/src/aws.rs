@@ -6,6 +6,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use crate::clock::Clock;
+use crate::handoff::Handoff;
 use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
 use crate::sweep::TicketQueue;
@@ -42,6 +43,17 @@ impl Environment {
         let store = Store::new(client, settings.tables.clone(), settings.event_retention_days);
         let telemetry = Telemetry::new(function, clock.clone());
         Ok(Environment { settings, sdk, store, clock, telemetry })
+    }
+
+    /// The queues that work for other functions goes into.
+    ///
+    /// # Errors
+    /// When one of them is not set.
+    pub fn handoff(&self) -> Result<Handoff, SettingsError> {
+        let url = |url: &Option<String>, name| url.clone().ok_or(SettingsError::Missing(name));
+        let replays = url(&self.settings.replay_queue_url, "REPLAY_QUEUE_URL")?;
+        let requests = url(&self.settings.privacy_queue_url, "PRIVACY_QUEUE_URL")?;
+        Ok(Handoff::to_queues(aws_sdk_sqs::Client::new(&self.sdk), replays, requests))
     }
 
     /// The queue of this function's own sweep tickets, where the stack has one.

@@ -8,6 +8,7 @@
 pub mod aws;
 pub mod clock;
 pub mod codec;
+pub mod handoff;
 pub mod lambda;
 pub mod meter;
 pub mod publish;

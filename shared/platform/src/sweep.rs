@@ -16,8 +16,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+use crate::handoff::Work;
 use crate::store::{
-    DecisionOutcome, Decisions, RunProgress, RunSlot, RunStart, Store, StoreError, Versioned,
+    DecisionOutcome, Decisions, PrivacyRequest, RunProgress, RunSlot, RunStart, Store, StoreError,
+    Versioned,
 };
 use crate::telemetry::Counts;
 
@@ -169,9 +171,11 @@ pub struct TicketQueue {
 
 impl TicketQueue {
     async fn send(&self, slot: &RunSlot) -> Result<(), SweepError> {
-        let ticket = Ticket { slot: slot.clone() };
-        let body =
-            serde_json::to_string(&ticket).map_err(|error| SweepError::Ticket(error.into()))?;
+        self.send_body(&Ticket { slot: slot.clone() }).await
+    }
+
+    async fn send_body(&self, body: &impl Serialize) -> Result<(), SweepError> {
+        let body = serde_json::to_string(body).map_err(|error| SweepError::Ticket(error.into()))?;
         let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
         sent.map(|_| ()).map_err(|error| SweepError::Ticket(error.into()))
     }
@@ -288,6 +292,9 @@ impl Sweep<'_> {
     }
 
     async fn ticket(&self, body: &str) -> Result<(), SweepError> {
+        if let Ok(Work::Privacy(request)) = serde_json::from_str(body) {
+            return self.privacy_request(&request).await;
+        }
         let ticket: Ticket = match serde_json::from_str(body) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -301,6 +308,21 @@ impl Sweep<'_> {
             return Ok(());
         }
         self.segment(&ticket.slot).await.map(|_| ())
+    }
+
+    /// Does a privacy request, or as much of it as there is time for; what is left is handed on.
+    async fn privacy_request(&self, id: &str) -> Result<(), SweepError> {
+        let now = self.app.clock.now();
+        let queue = self.app.queue.as_ref();
+        let mut is_over = |_: &PrivacyRequest| queue.is_some() && self.is_late();
+        let store = &self.app.store;
+        let done = store.run_privacy_request(id, self.lifecycle, now, &mut is_over).await?;
+        match (done, queue) {
+            (Some(request), Some(queue)) if request.finished_at.is_none() => {
+                queue.send_body(&Work::Privacy(id.to_owned())).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn split(
@@ -452,6 +474,9 @@ impl Sweep<'_> {
         let store = &self.app.store;
         for _ in 0..TRIES {
             let fresh = store.customer_now(&customer.key).await?;
+            if !fresh.is_here() {
+                return Ok(false);
+            }
             let Some((fresh, decisions)) = self.decide_one(fresh, at).await? else {
                 return Ok(false);
             };

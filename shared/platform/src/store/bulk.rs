@@ -15,14 +15,14 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use super::commit::{due, folded, missing, scope};
+use super::commit::{Committed, Fate, due, folded, missing, scope};
 use super::customers::{CustomerUpdate, Parts};
 use super::log::event_item;
 use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::meter::Access;
 
 /// DynamoDB takes so many items in one batch, and so many actions in one transaction.
-const BATCH: usize = 25;
+pub(super) const BATCH: usize = 25;
 const TRANSACTION: usize = 100;
 const PARALLEL: usize = 8;
 /// So many ranges of a customer's log are read apart.
@@ -74,7 +74,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Bulk, StoreError> {
         let keys: Vec<CustomerKey> = groups.iter().map(|(key, _)| key.clone()).collect();
-        let known = self.customers_by_key(&keys).await?;
+        let known = self.items_by_key(&keys).await?;
+        if known.iter().any(|found| found.moved.is_some()) {
+            return self.commit_each(groups, lifecycle, now).await;
+        }
         let mut known: HashMap<CustomerKey, Versioned> =
             known.into_iter().map(|found| (found.key.clone(), found)).collect();
 
@@ -108,12 +111,17 @@ impl Store {
             all.push(logged.iter().chain(new).cloned().collect::<Vec<Event>>());
         }
         self.put_batches(&puts).await?;
+        for (before, _, _) in &read {
+            if self.moved_by_link(before, lifecycle).await?.is_some() {
+                return self.commit_each(groups, lifecycle, now).await;
+            }
+        }
 
         let mut updates = Vec::new();
         for ((before, scope, _), events) in read.iter().zip(&all) {
             if let Some(after) = folded(before, scope, events, lifecycle, now) {
                 let due = due(before, &after, lifecycle, now);
-                let update = CustomerUpdate::new(before, &after, Parts::Profile, due);
+                let update = CustomerUpdate::new(before, &after, Parts::Profile, due, now);
                 updates.push(self.transact_update(before, update)?);
             }
         }
@@ -121,11 +129,29 @@ impl Store {
             return Ok(done);
         }
         // Somebody else committed to one of them meanwhile: one by one, each with its own retries.
+        self.commit_each(groups, lifecycle, now).await?;
+        Ok(done)
+    }
+
+    async fn commit_each(
+        &self,
+        groups: &[(CustomerKey, Vec<Event>)],
+        lifecycle: &Lifecycle,
+        now: Timestamp,
+    ) -> Result<Bulk, StoreError> {
         let mut singles: Vec<BoxFuture<'_, _>> = Vec::new();
         for (key, events) in groups {
             singles.push(self.commit(key, events, lifecycle, now).boxed());
         }
-        let _: Vec<_> = stream::iter(singles).buffer_unordered(PARALLEL).try_collect().await?;
+        let singles: Vec<Committed> =
+            stream::iter(singles).buffer_unordered(PARALLEL).try_collect().await?;
+        let mut done = Bulk { customers: groups.len() as u64, ..Bulk::default() };
+        for fate in singles.into_iter().flat_map(|single| single.fates) {
+            match fate {
+                Fate::Accepted => done.accepted += 1,
+                Fate::Duplicate => done.duplicates += 1,
+            }
+        }
         Ok(done)
     }
 
@@ -145,6 +171,15 @@ impl Store {
                 .map_err(StoreError::call_built("BatchWriteItem", table))?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
+        self.write_batch(table, requests).await
+    }
+
+    /// Puts and deletes at most [`BATCH`] items of one table.
+    pub(super) async fn write_batch(
+        &self,
+        table: &str,
+        mut requests: Vec<WriteRequest>,
+    ) -> Result<(), StoreError> {
         for _ in 0..10 {
             let output = self
                 .client

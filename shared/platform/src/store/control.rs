@@ -1,5 +1,5 @@
-//! The `control` table: the active lifecycle file, write keys, links between users and accounts,
-//! id markers, quarantine, findings, and what was sent.
+//! The `control` table: the active lifecycle file, write keys, id markers, quarantine, findings, and
+//! what was sent.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,8 @@ use super::{Store, StoreError};
 use crate::codec;
 use crate::meter::Access;
 
-/// For how long a process believes what it read of a key or a link.
+/// For how long a process believes what it read of a key.
 const CACHE_TTL: Duration = Duration::from_secs(30);
-/// How many users' accounts a process remembers.
-const MAX_LINKS: usize = 50_000;
 /// For how long something set aside waits to be looked at.
 const QUARANTINE_DAYS: i64 = 30;
 /// For how long it is remembered that an alert was sent.
@@ -352,78 +350,6 @@ impl Store {
         }
         cache.insert(hash, (Instant::now(), live));
         Ok(live)
-    }
-
-    // ---- links between users and accounts ----
-
-    /// The account a user belongs to, as far as a `group` call told.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub async fn account_of(&self, user: &str) -> Result<Option<String>, StoreError> {
-        {
-            let cache = self.caches.links.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((read_at, account)) = cache.get(user)
-                && (account.is_some() || read_at.elapsed() < CACHE_TTL)
-            {
-                return Ok(account.clone());
-            }
-        }
-        let found = self.get_control("link", user, false).await?;
-        let account = found.as_ref().and_then(|found| {
-            Reader { table: "control", item: found }.maybe_text("account").map(str::to_owned)
-        });
-        self.remember_link(user, account.clone());
-        Ok(account)
-    }
-
-    /// Remembers that a user belongs to an account, from an instant on.
-    ///
-    /// # Errors
-    /// When the table cannot be written.
-    pub async fn link(&self, user: &str, account: &str, at: Timestamp) -> Result<(), StoreError> {
-        if self.account_of(user).await?.as_deref() == Some(account) {
-            return Ok(());
-        }
-        let mut found = key("link", user);
-        let at = at.as_millisecond();
-        found.extend(item([("account", s(account)), ("at", n(at))]));
-        let newer = ("attribute_not_exists(#at) OR #at <= :at", item([(":at", n(at))]));
-        let table = &self.tables.control;
-        let put = self
-            .client
-            .put_item()
-            .table_name(table)
-            .set_item(Some(found))
-            .condition_expression(newer.0)
-            .expression_attribute_names("#at", "at")
-            .set_expression_attribute_values(Some(newer.1))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match put {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                self.remember_link(user, Some(account.to_owned()));
-                Ok(())
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::call("PutItem", table)(error)),
-        }
-    }
-
-    fn remember_link(&self, user: &str, account: Option<String>) {
-        let mut cache = self.caches.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= MAX_LINKS {
-            cache.clear();
-        }
-        cache.insert(user.to_owned(), (Instant::now(), account));
     }
 
     // ---- events without a time of their own ----

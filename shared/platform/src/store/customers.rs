@@ -16,6 +16,7 @@ use crate::meter::Access;
 /// How many partitions the `due` index is spread over.
 pub(super) const DUE_SHARDS: u8 = 4;
 const USER_PREFIX: &str = "user:";
+const ERASED_PREFIX: &str = "erased:";
 
 /// The partition key of a customer.
 ///
@@ -28,10 +29,10 @@ impl CustomerKey {
     /// The customer of an account, or of a user where users are customers.
     #[must_use]
     pub fn subject(id: &str) -> CustomerKey {
-        match id.strip_prefix(USER_PREFIX) {
-            // An id that looks like a user's key is set apart from it.
-            Some(_) => CustomerKey(format!("id:{id}")),
-            None => CustomerKey(id.to_owned()),
+        match id.starts_with(USER_PREFIX) || id.starts_with(ERASED_PREFIX) {
+            // An id that looks like a key of another kind is set apart from it.
+            true => CustomerKey(format!("id:{id}")),
+            false => CustomerKey(id.to_owned()),
         }
     }
 
@@ -39,6 +40,17 @@ impl CustomerKey {
     #[must_use]
     pub fn unlinked_user(id: &str) -> CustomerKey {
         CustomerKey(format!("{USER_PREFIX}{id}"))
+    }
+
+    /// The key of a journal whose customer was erased.
+    pub(super) fn erased(token: &str) -> CustomerKey {
+        CustomerKey(format!("{ERASED_PREFIX}{token}"))
+    }
+
+    /// Whether this is the key of a journal whose customer was erased.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.0.starts_with(ERASED_PREFIX)
     }
 
     /// The key of a stored item.
@@ -57,6 +69,12 @@ impl CustomerKey {
             keys.dedup();
         }
         keys
+    }
+
+    /// The user of a key that [`CustomerKey::unlinked_user`] made.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.0.strip_prefix(USER_PREFIX)
     }
 
     /// The partition key.
@@ -84,13 +102,27 @@ impl std::fmt::Display for CustomerKey {
     }
 }
 
+/// Where a customer went that is a part of another one now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The customer it is a part of.
+    pub to: CustomerKey,
+    /// When that was told, in milliseconds since the epoch.
+    pub told_at: i64,
+}
+
 /// A customer as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Versioned {
     /// Its key.
     pub key: CustomerKey,
-    /// Goes up with every write; 0 is a customer without an item.
+    /// Goes up with every write; 0 is a customer without an item. The first version is the instant
+    /// the item was made, so that one which was erased and comes back never has a version again
+    /// that somebody may still stand on.
     pub version: u64,
+    /// Set when this is no longer a customer (`identity`): nothing is committed to it and
+    /// nothing decided about it.
+    pub moved: Option<Moved>,
     /// When `evaluate` should look at it, if before the nightly sweep.
     pub due_at: Option<Timestamp>,
     /// The customer.
@@ -101,7 +133,13 @@ impl Versioned {
     /// A customer nobody has heard of.
     #[must_use]
     pub fn absent(key: CustomerKey) -> Versioned {
-        Versioned { key, version: 0, due_at: None, customer: Customer::default() }
+        Versioned { key, version: 0, moved: None, due_at: None, customer: Customer::default() }
+    }
+
+    /// Whether there is a customer.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.version > 0 && self.moved.is_none()
     }
 
     pub(super) fn from_item(found: &Item) -> Result<Versioned, StoreError> {
@@ -109,9 +147,14 @@ impl Versioned {
         let due_at = read.maybe_text("due_at").map(str::parse);
         let due_at = due_at.transpose();
         let due_at = due_at.map_err(|_| StoreError::Item { table: "customers", what: "due_at" })?;
+        let moved = read.maybe_text("moved_to").map(|to| Moved {
+            to: CustomerKey::stored(to),
+            told_at: read.maybe_number("moved_at").unwrap_or_default(),
+        });
         Ok(Versioned {
             key: CustomerKey::stored(read.text("pk")?),
             version: read.number("v")?,
+            moved,
             due_at,
             customer: Customer { profile: read.unpack("profile")?, status: read.unpack("status")? },
         })
@@ -148,10 +191,16 @@ pub(super) enum Parts {
 
 impl CustomerUpdate {
     /// Writes `parts` of `customer` over the version that `before` has.
-    pub(super) fn new(before: &Versioned, customer: &Customer, parts: Parts, due: Due) -> Self {
+    pub(super) fn new(
+        before: &Versioned,
+        customer: &Customer,
+        parts: Parts,
+        due: Due,
+        now: Timestamp,
+    ) -> Self {
         let mut sets = vec!["v = :v".to_owned()];
         let mut removes: Vec<&str> = Vec::new();
-        let mut values = item([(":v", n(before.version + 1))]);
+        let mut values = item([(":v", n(next_version(before, now)))]);
         let is_new = before.version == 0;
         if parts != Parts::Status || is_new {
             sets.push("profile = :profile".to_owned());
@@ -183,13 +232,42 @@ impl CustomerUpdate {
         if !removes.is_empty() {
             expression.push_str(&format!(" REMOVE {}", removes.join(", ")));
         }
-        let condition = if is_new {
-            "attribute_not_exists(pk)".to_owned()
-        } else {
-            values.insert(":was".to_owned(), n(before.version));
-            "v = :was".to_owned()
-        };
+        let condition = unchanged(before, &mut values);
         CustomerUpdate { expression, condition, values }
+    }
+
+    /// Makes a new customer of one that was erased: nothing decided about it is left.
+    pub(super) fn begin_again(before: &Versioned, customer: &Customer, now: Timestamp) -> Self {
+        let mut values = item([
+            (":v", n(next_version(before, now))),
+            (":profile", blob(codec::pack(&customer.profile))),
+            (":status", blob(codec::pack(&customer.status))),
+        ]);
+        let expression = "SET v = :v, profile = :profile, #status = :status \
+                          REMOVE stage, since, due_shard, due_at";
+        let condition = unchanged(before, &mut values);
+        CustomerUpdate { expression: expression.to_owned(), condition, values }
+    }
+
+    /// Makes `before` a part of another customer: what is left of it says where it went, and where
+    /// its journal stands.
+    pub(super) fn moving(
+        before: &Versioned,
+        moved: &Moved,
+        left: &Customer,
+        now: Timestamp,
+    ) -> Self {
+        let mut values = item([
+            (":v", n(next_version(before, now))),
+            (":to", s(moved.to.as_str())),
+            (":told_at", n(moved.told_at)),
+            (":profile", blob(codec::pack(&left.profile))),
+            (":status", blob(codec::pack(&left.status))),
+        ]);
+        let expression = "SET v = :v, moved_to = :to, moved_at = :told_at, profile = :profile, \
+                          #status = :status REMOVE stage, since, due_shard, due_at";
+        let condition = unchanged(before, &mut values);
+        CustomerUpdate { expression: expression.to_owned(), condition, values }
     }
 
     /// `status` is a reserved word of DynamoDB's expressions.
@@ -197,6 +275,22 @@ impl CustomerUpdate {
         let names = || [("#status".to_owned(), "status".to_owned())].into();
         self.expression.contains("#status").then(names)
     }
+}
+
+fn next_version(before: &Versioned, now: Timestamp) -> u64 {
+    match before.version {
+        0 => u64::try_from(now.as_millisecond()).unwrap_or_default().max(1),
+        version => version + 1,
+    }
+}
+
+/// The condition that a customer is still as it was read.
+fn unchanged(before: &Versioned, values: &mut Item) -> String {
+    if before.version == 0 {
+        return "attribute_not_exists(pk)".to_owned();
+    }
+    values.insert(":was".to_owned(), n(before.version));
+    "v = :was".to_owned()
 }
 
 fn blob(bytes: Vec<u8>) -> AttributeValue {

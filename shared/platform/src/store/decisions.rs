@@ -160,20 +160,34 @@ impl Store {
         if entries.is_empty() && after.status == before.customer.status && !settles {
             return Ok(Prepared::Nothing);
         }
-        let update = CustomerUpdate::new(before, &after, Parts::Status, due);
+        let update = CustomerUpdate::new(before, &after, Parts::Status, due, at);
         if entries.is_empty() {
             return Ok(Prepared::Update(update));
         }
         let mut writes = vec![self.transact_update(before, update)?];
-        for entry in &entries {
+        let told = (decisions.changes.as_slice(), entries.as_slice());
+        writes.extend(self.transact_changes(before, &after, told, lifecycle)?);
+        Ok(Prepared::Transaction { writes, entries })
+    }
+
+    /// The entries of changes, and the records of the findings among them.
+    pub(super) fn transact_changes(
+        &self,
+        before: &Versioned,
+        after: &Customer,
+        (changes, entries): (&[Change], &[JournalEntry]),
+        lifecycle: &Lifecycle,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let mut writes = Vec::new();
+        for entry in entries {
             writes.push(self.transact_entry(before, entry)?);
         }
-        for (change, entry) in decisions.changes.iter().zip(&entries) {
+        for (change, entry) in changes.iter().zip(entries) {
             if entry.kind == ChangeKind::Finding {
-                writes.extend(self.transact_finding(before, &after, change, lifecycle, at)?);
+                writes.extend(self.transact_finding(before, after, change, entry, lifecycle)?);
             }
         }
-        Ok(Prepared::Transaction { writes, entries })
+        Ok(writes)
     }
 
     pub(super) fn transact_update(
@@ -224,10 +238,10 @@ impl Store {
         before: &Versioned,
         after: &Customer,
         change: &Change,
+        entry: &JournalEntry,
         lifecycle: &Lifecycle,
-        at: Timestamp,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
-        let table = &self.tables.control;
+        let (table, at) = (&self.tables.control, entry.at);
         let build = |put: Put| TransactWriteItem::builder().put(put).build();
         let put = |found| {
             Put::builder()
@@ -255,14 +269,14 @@ impl Store {
         };
         match &change.effect {
             Effect::OpenFinding { standard, key } => {
-                let finding = record(standard, key, at, &change.reasons);
+                let finding = record(standard, key, at, &entry.reasons);
                 Ok(vec![put(open_finding_item(&finding))?])
             }
             Effect::CloseFinding { standard, key: breach } => {
                 let open = &before.customer.status.findings;
                 let opened = open.iter().find(|f| f.standard == *standard && f.key == *breach);
                 let opened_at = opened.map_or(at, |finding| finding.opened_at);
-                let mut finding = record(standard, breach, opened_at, &change.reasons);
+                let mut finding = record(standard, breach, opened_at, &entry.reasons);
                 let delete = Delete::builder()
                     .table_name(table)
                     .set_key(Some(key("findings#open", &open_finding_sort_key(&finding))))

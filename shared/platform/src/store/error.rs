@@ -50,6 +50,9 @@ pub enum StoreError {
     /// The active lifecycle file no longer loads.
     #[error("the active lifecycle file cannot be used: {0}")]
     Lifecycle(String),
+    /// The operating system gave no random numbers.
+    #[error("the operating system gave no random numbers")]
+    Random,
     /// A page cursor is none of ours.
     #[error("the cursor is not one this server gave out")]
     Cursor,
@@ -63,6 +66,7 @@ impl StoreError {
             StoreError::Call { .. }
             | StoreError::Conflict(_)
             | StoreError::Unprocessed(_)
+            | StoreError::Random
             | StoreError::NoLifecycle => true,
             StoreError::Item { .. }
             | StoreError::Codec { .. }

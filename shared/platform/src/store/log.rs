@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::{DeleteRequest, ReturnConsumedCapacity, WriteRequest};
 use domain::event::Event;
 use domain::fold::{HourRange, hour_of};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
 use super::attributes::{Item, Reader, b, item, key, n, s};
+use super::bulk::BATCH;
 use super::{CustomerKey, Store, StoreError};
 use crate::codec;
 use crate::meter::Access;
@@ -164,6 +165,58 @@ impl Store {
                 Ok(false)
             }
             Err(error) => Err(StoreError::call("PutItem", table)(error)),
+        }
+    }
+
+    /// Deletes events by their sort keys.
+    pub(super) async fn delete_events(
+        &self,
+        key: &CustomerKey,
+        sort_keys: &[String],
+    ) -> Result<(), StoreError> {
+        let table = &self.tables.events;
+        for batch in sort_keys.chunks(BATCH) {
+            let mut requests = Vec::with_capacity(batch.len());
+            for sort_key in batch {
+                let delete = DeleteRequest::builder()
+                    .set_key(Some(super::attributes::key(key.as_str(), sort_key)))
+                    .build()
+                    .map_err(StoreError::call_built("BatchWriteItem", table))?;
+                requests.push(WriteRequest::builder().delete_request(delete).build());
+            }
+            self.write_batch(table, requests).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a customer's whole log.
+    pub(super) async fn clear_log(&self, key: &CustomerKey) -> Result<(), StoreError> {
+        let table = &self.tables.events;
+        let mut start: Option<Item> = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", s(key.as_str()))
+                .projection_expression("sk")
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(StoreError::call("Query", table))?;
+            self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            let mut sort_keys = Vec::with_capacity(output.items().len());
+            for found in output.items() {
+                sort_keys.push(Reader { table: "events", item: found }.text("sk")?.to_owned());
+            }
+            self.delete_events(key, &sort_keys).await?;
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(());
+            }
         }
     }
 

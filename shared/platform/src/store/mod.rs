@@ -10,14 +10,18 @@ mod commit;
 mod control;
 mod customers;
 mod decisions;
+mod erase;
 mod error;
+mod identity;
 mod log;
+mod privacy;
 mod read;
 mod runs;
 mod secrets;
+mod suppression;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
@@ -26,13 +30,15 @@ use domain::lifecycle::{self, Lifecycle};
 pub use bulk::Bulk;
 pub use commit::{Committed, Fate};
 pub use control::{Configuration, Finding, Quarantined, WriteKey};
-pub use customers::{CustomerKey, Versioned};
+pub use customers::{CustomerKey, Moved, Versioned};
 pub use decisions::{DecisionOutcome, Decisions, finding_id};
 pub use error::StoreError;
 pub use log::LoggedEvent;
+pub use privacy::{Held, MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
 pub use read::{CustomerFilter, Page};
 pub use runs::{RunProgress, RunSlot, RunStart};
 pub use secrets::{MAX_LIVE, Secret, SecretOutcome, SourceSecret};
+pub use suppression::{Person, Suppressed};
 
 use crate::meter::Meter;
 use crate::settings::Tables;
@@ -55,7 +61,9 @@ pub struct Store {
 struct Caches {
     lifecycle: Mutex<Option<(Instant, Arc<Lifecycle>)>>,
     /// User to account; `None` is a user without one.
-    links: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
+    links: Mutex<BTreeMap<String, identity::KnownLink>>,
+    suppressed: Mutex<Option<suppression::Known>>,
+    secret: OnceLock<suppression::Secret>,
     /// Write key hash to whether it is live.
     write_keys: Mutex<BTreeMap<String, (Instant, bool)>>,
     /// The secrets of sources.

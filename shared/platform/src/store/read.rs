@@ -26,7 +26,7 @@ pub struct CustomerFilter {
 }
 
 /// A cursor as text: the key of the last item, in a form that fits a URL.
-fn cursor_text(last: Option<Item>) -> Option<String> {
+pub(super) fn cursor_text(last: Option<Item>) -> Option<String> {
     let last = last?;
     let mut plain: Vec<(String, String)> = last
         .into_iter()
@@ -40,7 +40,7 @@ fn cursor_text(last: Option<Item>) -> Option<String> {
     Some(domain::hex(serde_json::to_string(&plain).unwrap_or_default().as_bytes()))
 }
 
-fn cursor_key(text: Option<&str>) -> Result<Option<Item>, StoreError> {
+pub(super) fn cursor_key(text: Option<&str>) -> Result<Option<Item>, StoreError> {
     let Some(text) = text else { return Ok(None) };
     let bytes: Option<Vec<u8>> = (0..text.len())
         .step_by(2)
@@ -138,11 +138,21 @@ impl Store {
         Ok(Page { items, next_cursor: cursor_text(output.last_evaluated_key) })
     }
 
-    /// Customers by key, in the order of the keys; those without an item are left out.
+    /// Customers by key, in the order of the keys; what is no customer is left out.
     ///
     /// # Errors
     /// When the table cannot be read.
     pub async fn customers_by_key(
+        &self,
+        keys: &[CustomerKey],
+    ) -> Result<Vec<Versioned>, StoreError> {
+        let mut customers = self.items_by_key(keys).await?;
+        customers.retain(Versioned::is_here);
+        Ok(customers)
+    }
+
+    /// The same with those that were moved.
+    pub(super) async fn items_by_key(
         &self,
         keys: &[CustomerKey],
     ) -> Result<Vec<Versioned>, StoreError> {

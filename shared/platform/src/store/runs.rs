@@ -192,7 +192,8 @@ impl Store {
     /// A page of a segment of the customers table.
     ///
     /// # Errors
-    /// When the table cannot be read. An item that is damaged is left out and logged.
+    /// When the table cannot be read. An item that is damaged is left out and logged, one that is
+    /// no customer any more is left out.
     pub(crate) async fn scan_customers(
         &self,
         segment: i32,
@@ -216,7 +217,8 @@ impl Store {
         let mut customers = Vec::with_capacity(output.items().len());
         for found in output.items() {
             match super::Versioned::from_item(found) {
-                Ok(customer) => customers.push(customer),
+                Ok(customer) if customer.is_here() => customers.push(customer),
+                Ok(_) => {}
                 Err(error) => tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "a customer's item was passed over"

@@ -1,0 +1,78 @@
+//! Work that one function finds and another has to do.
+//!
+//! Functions never depend on each other. On AWS the console hands work to the queue of the function
+//! that may do it; in one process it is done at once. This is all that either side knows.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// Work that is handed on. Doing it twice is doing it once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Work {
+    /// Take these items of the quarantine again, by their ids.
+    Replay(Vec<String>),
+    /// Do this privacy request.
+    Privacy(String),
+}
+
+/// Work could not be handed on.
+#[derive(Debug, thiserror::Error)]
+#[error("work could not be handed on")]
+pub struct HandoffError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+type HandOn = dyn Fn(Work) -> BoxFuture<'static, Result<(), HandoffError>> + Send + Sync;
+
+/// Where work goes.
+#[derive(Clone)]
+pub struct Handoff(Arc<HandOn>);
+
+impl std::fmt::Debug for Handoff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handoff")
+    }
+}
+
+/// How long a privacy request waits: whoever believes that an id is not suppressed, or still has a
+/// link, has looked again by then.
+const PRIVACY_DELAY_SECONDS: i32 = 45;
+
+impl Handoff {
+    /// Work is done by this.
+    pub fn new<F>(hand_on: impl Fn(Work) -> F + Send + Sync + 'static) -> Handoff
+    where
+        F: Future<Output = Result<(), HandoffError>> + Send + 'static,
+    {
+        Handoff(Arc::new(move |work| hand_on(work).boxed()))
+    }
+
+    /// Work goes into the queues of the functions that may do it: replays to `ingest`, privacy
+    /// requests to `comply`.
+    #[must_use]
+    pub fn to_queues(client: aws_sdk_sqs::Client, replays: String, requests: String) -> Handoff {
+        Handoff::new(move |work| {
+            let (url, delay) = match work {
+                Work::Replay(_) => (replays.clone(), 0),
+                Work::Privacy(_) => (requests.clone(), PRIVACY_DELAY_SECONDS),
+            };
+            let send = client.send_message().queue_url(url).delay_seconds(delay);
+            async move {
+                let body =
+                    serde_json::to_string(&work).map_err(|error| HandoffError(error.into()))?;
+                let sent = send.message_body(body).send().await;
+                sent.map(|_| ()).map_err(|error| HandoffError(error.into()))
+            }
+        })
+    }
+
+    /// Hands work on.
+    ///
+    /// # Errors
+    /// When nobody has it now.
+    pub async fn hand_on(&self, work: Work) -> Result<(), HandoffError> {
+        (self.0)(work).await
+    }
+}
