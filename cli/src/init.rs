@@ -4,13 +4,13 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::builder::PossibleValue;
 use clap::builder::PossibleValuesParser;
-use domain::lifecycle::presets::{PRESETS, Preset, preset};
+use domain::lifecycle::presets::{PRESETS, preset};
 
 /// Write a commented lifecycle file to start from.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,7 +19,7 @@ use domain::lifecycle::presets::{PRESETS, Preset, preset};
         The file declares what is counted, the stages a customer goes through, what is promised and \
         who is told. It is meant to be read aloud and edited: every part of it carries a comment.",
     after_long_help = "Examples:\n  \
-        lifecycle init                                a B2B SaaS lifecycle in lifecycle.yaml\n  \
+        lifecycle init                                a B2B SaaS lifecycle in lifecycle.yaml, and tests\n  \
         lifecycle init --preset ecommerce             a shop's\n  \
         lifecycle init --list                         what there is to start from\n\n\
         Then edit the file and check it with `lifecycle validate`.\n\n\
@@ -58,16 +58,27 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
     }
     let chosen = preset(&args.preset)
         .with_context(|| format!("there is no preset `{}`: see --list", args.preset))?;
-    write_file(args, chosen)?;
-    let file = args.file.display();
+    let cases = cases_file(&args.file);
+    if cases.exists() && !args.force {
+        bail!("{} exists: choose another name, or replace both with --force", cases.display());
+    }
+    write_file(&args.file, chosen.source, args.force)?;
+    write_file(&cases, chosen.cases, args.force)?;
+    let (file, cases) = (args.file.display(), cases.display());
     if args.json {
         let written = serde_json::json!({
-            "file": file.to_string(), "preset": chosen.name, "bytes": chosen.source.len(),
+            "file": file.to_string(), "tests": cases.to_string(), "preset": chosen.name,
+            "bytes": chosen.source.len(),
         });
         writeln!(out, "{written}")?;
     } else {
         writeln!(out, "Wrote {file}: {} ({}).", chosen.name, chosen.about)?;
-        writeln!(out, "Edit it, then check it with `lifecycle validate {file}`.")?;
+        writeln!(out, "Wrote {cases}: cases that test it.")?;
+        writeln!(
+            out,
+            "Edit them, then check with `lifecycle validate {file}` and `lifecycle test --config \
+             {file}`."
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,22 +98,27 @@ fn list(args: &Args, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn write_file(args: &Args, chosen: Preset) -> Result<()> {
-    let file = args.file.display();
+/// Where the cases of a lifecycle file lie: `lifecycle.tests.yaml` beside `lifecycle.yaml`.
+fn cases_file(file: &Path) -> PathBuf {
+    file.with_extension("tests.yaml")
+}
+
+fn write_file(path: &Path, source: &str, force: bool) -> Result<()> {
+    let file = path.display();
     let mut options = File::options();
     options.write(true);
-    match args.force {
+    match force {
         true => options.create(true).truncate(true),
         false => options.create_new(true),
     };
-    let opened = options.open(&args.file);
+    let opened = options.open(path);
     if let Err(error) = &opened
         && error.kind() == ErrorKind::AlreadyExists
     {
-        anyhow::bail!("{file} exists: choose another name, or replace it with --force");
+        bail!("{file} exists: choose another name, or replace it with --force");
     }
     let mut opened = opened.with_context(|| format!("cannot write {file}"))?;
-    opened.write_all(chosen.source.as_bytes()).with_context(|| format!("cannot write {file}"))
+    opened.write_all(source.as_bytes()).with_context(|| format!("cannot write {file}"))
 }
 
 #[cfg(test)]
@@ -124,6 +140,8 @@ mod tests {
             assert_eq!(written, preset.source);
             assert!(domain::lifecycle::load(&written).is_ok());
             assert!(String::from_utf8(out).unwrap().contains("lifecycle validate"));
+            let cases = folder.path().join(format!("{}.tests.yaml", preset.name));
+            assert_eq!(std::fs::read_to_string(cases).unwrap(), preset.cases);
         }
     }
 

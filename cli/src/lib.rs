@@ -2,20 +2,27 @@
 //! DynamoDB.
 //!
 //! Where things live: [`dev`] serves the pack, [`pack`] is the pack itself, [`embedded`] what it
-//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`run`], [`keys`] and [`secrets`] are commands; [`target`] is
+//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`run`],
+//! [`keys`], [`secrets`], [`cases`] (`lifecycle test`), [`explain`], [`plan`], [`apply`] and [`history`] are
+//! commands; [`target`] is
 //! the workspace a command works on and [`configuration`] the lifecycle file it goes by.
 
+pub mod apply;
+pub mod cases;
 pub mod clock;
 pub mod configuration;
 pub mod dev;
 pub mod embedded;
 pub mod erase;
+pub mod explain;
 pub mod export;
+pub mod history;
 pub mod import;
 pub mod init;
 pub mod keys;
 pub mod logs;
 pub mod pack;
+pub mod plan;
 pub mod run;
 pub mod secrets;
 pub mod simulate;

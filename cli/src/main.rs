@@ -8,7 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
-use lifecycle::{dev, erase, export, import, init, keys, run, secrets, simulate, validate};
+use lifecycle::{
+    apply, cases, dev, erase, explain, export, history, import, init, keys, plan, run, secrets,
+    simulate, validate,
+};
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
 #[derive(Debug, Parser)]
@@ -27,11 +30,17 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for the length of the process")]
 enum Command {
     Dev(dev::DevArgs),
     Init(init::Args),
     Validate(validate::Args),
+    Test(cases::TestArgs),
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    History(history::HistoryArgs),
+    Diff(history::DiffArgs),
+    Rollback(apply::RollbackArgs),
+    Explain(explain::ExplainArgs),
     Import(ImportArgs),
     Simulate(simulate::Args),
     Run(run::RunArgs),
@@ -69,6 +78,13 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Validate(args) => {
             validate::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
         }
+        Command::Test(args) => cases::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Apply(args) => apply::run(args).await,
+        Command::History(args) => history::history(args).await,
+        Command::Diff(args) => history::diff(args).await,
+        Command::Rollback(args) => apply::rollback(args).await,
+        Command::Explain(args) => explain::run(args).await,
         Command::Import(ImportArgs { import, target }) => {
             let clock = LocalClock::system();
             let target = Target::open(&target).await?;

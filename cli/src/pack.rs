@@ -186,12 +186,14 @@ impl Pack {
     /// # Errors
     /// Everything wrong with the file, in `Ok(Err(…))`; `Err` when it cannot be stored.
     pub async fn apply(&self, source: &str) -> Result<Result<bool, Vec<Diagnostic>>> {
-        let lifecycle = match lifecycle::load(source) {
+        let mut lifecycle = match lifecycle::load(source) {
             Ok(lifecycle) => lifecycle,
             Err(found) => return Ok(Err(found)),
         };
         let was = self.store.configuration().await?.map(|active| active.hash);
-        self.store.apply_configuration(source, &lifecycle.hash, self.clock.now()).await?;
+        let now = self.clock.now();
+        let active = self.store.apply_configuration(source, &lifecycle.hash, now).await?;
+        lifecycle.version = Some(active.version);
         let changed = was.as_ref() != Some(&lifecycle.hash);
         self.go_on_with(lifecycle);
         Ok(Ok(changed))
@@ -203,10 +205,11 @@ impl Pack {
     /// When it cannot be read, or no longer loads.
     pub async fn resume(&self) -> Result<bool> {
         let Some(active) = self.store.configuration().await? else { return Ok(false) };
-        let lifecycle = lifecycle::load(&active.source).map_err(|found| {
+        let mut lifecycle = lifecycle::load(&active.source).map_err(|found| {
             let first = found.into_iter().next().map(|d| d.message).unwrap_or_default();
             anyhow::anyhow!("the active lifecycle file can no longer be used: {first}")
         })?;
+        lifecycle.version = Some(active.version);
         self.go_on_with(lifecycle);
         Ok(true)
     }

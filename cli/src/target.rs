@@ -86,6 +86,12 @@ pub fn withdraw(data: &Path) {
     let _ = std::fs::remove_file(endpoint_file(data));
 }
 
+/// Whether a `dev` runs on this data.
+#[must_use]
+pub fn is_served(data: &Path) -> bool {
+    running(data).is_some()
+}
+
 /// The endpoint of a `dev` that runs on this data.
 fn running(data: &Path) -> Option<String> {
     let endpoint = std::fs::read_to_string(endpoint_file(data)).ok()?;

@@ -588,6 +588,7 @@ async fn the_document_describes_every_route() {
             "/api/customers",
             "/api/customers/{id}",
             "/api/customers/{id}/events",
+            "/api/customers/{id}/explain",
             "/api/customers/{id}/journal",
             "/api/findings",
             "/api/lifecycle",

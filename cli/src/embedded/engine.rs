@@ -210,7 +210,7 @@ fn open_file(path: &Path) -> Result<Database> {
 }
 
 /// Takes the lock beside the database file, and notes in it who holds it.
-fn lock_data(path: &Path) -> Result<File> {
+pub(super) fn lock_data(path: &Path) -> Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;

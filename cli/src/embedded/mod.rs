@@ -8,11 +8,13 @@
 //! - Nothing here holds a business rule; tables are defined by the template and nowhere else.
 
 pub mod engine;
+pub mod rows;
 pub mod sns;
 pub mod stream;
 pub mod tables;
 
 pub use engine::{Engine, Location};
+pub use rows::Rows;
 pub use sns::{LocalSns, Published};
 pub use stream::JournalPump;
 pub use tables::{create_tables, table_names};

@@ -19,6 +19,12 @@ fn wrong_use_is_exit_code_2() {
         &["keys"],
         &["secrets"],
         &["import"],
+        &["explain"],
+        &["rollback", "first"],
+        &["plan", "--max-moves", "many"],
+        &["plan", "--months", "0"],
+        &["apply", "--expect-version", "last"],
+        &["test", "--wach"],
         &["simulate", "--accounts", "0"],
         &["simulate", "--until", "soon"],
         &["simulate", "--send", "http://127.0.0.1:1"],
@@ -37,7 +43,10 @@ fn wrong_use_is_exit_code_2() {
 #[test]
 fn help_and_version_are_answers() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["dev", "init", "validate", "import", "simulate", "run", "keys", "secrets"] {
+    for command in [
+        "dev", "init", "validate", "test", "apply", "history", "diff", "rollback", "explain",
+        "import", "plan", "simulate", "run", "keys", "secrets",
+    ] {
         let output = output(folder.path(), &[command, "--help"]);
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: lifecycle"), "{command}");

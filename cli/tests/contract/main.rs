@@ -1,8 +1,10 @@
 //! The `lifecycle` command from outside: the binary as a person, a script or a sender meets it.
 #![allow(clippy::unwrap_used, reason = "what these tests share fails as they do")]
 
+mod as_code;
 mod commands;
 mod dev;
 mod kill;
+mod plan;
 mod process;
 mod secrets;

@@ -39,6 +39,9 @@ pub(crate) struct Entry {
     reasons: Vec<Reason>,
     /// The hash of the lifecycle file that decided.
     config_hash: String,
+    /// The version under which that file was applied, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_version: Option<u64>,
     /// The hash of the entry before; empty for the first.
     prev: String,
     /// The hash of this entry.
@@ -56,6 +59,7 @@ impl From<JournalEntry> for Entry {
             rule: entry.rule,
             reasons: reasons(entry.reasons),
             config_hash: entry.config_hash,
+            config_version: entry.config_version,
             prev: entry.prev,
             hash: entry.hash,
         }

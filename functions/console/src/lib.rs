@@ -14,6 +14,7 @@
 mod customer;
 mod customers;
 mod events;
+pub mod explain;
 mod findings;
 mod gateway;
 mod journal;

@@ -22,6 +22,12 @@ pub(crate) struct ActiveLifecycle {
     hash: String,
     /// When it was applied.
     applied_at: Timestamp,
+    /// Who applied it, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    /// Why, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     /// The company's name, where the file has one.
     #[schema(required)]
     name: Option<String>,
@@ -52,6 +58,8 @@ pub(crate) async fn lifecycle(
         version: active.version,
         hash: active.hash,
         applied_at: active.applied_at,
+        author: active.by.author,
+        message: active.by.message,
         name: loaded.name,
         subject: match loaded.subject {
             Subject::Account => "account",

@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 
 /// One reason: a condition or a factor, what it came to, and the values it read.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(crate) struct Reason {
+pub struct Reason {
     /// The text of the lifecycle file.
-    expression: String,
+    pub expression: String,
     /// True, false, or null for unknown; a number for a factor.
-    value: Json,
+    pub value: Json,
     /// Every name it read, and its value; null is missing.
-    inputs: BTreeMap<String, Json>,
+    pub inputs: BTreeMap<String, Json>,
 }
 
 impl From<journal::Reason> for Reason {

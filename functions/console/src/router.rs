@@ -12,7 +12,8 @@ use utoipa_axum::routes;
 
 use crate::problem::Problem;
 use crate::{
-    App, customer, customers, events, findings, journal, lifecycle, privacy, quarantine, stages,
+    App, customer, customers, events, explain, findings, journal, lifecycle, privacy, quarantine,
+    stages,
 };
 
 #[derive(OpenApi)]
@@ -56,6 +57,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(customers::customers))
         .routes(routes!(customer::customer))
         .routes(routes!(journal::journal))
+        .routes(routes!(explain::explain_customer))
         .routes(routes!(events::events))
         .routes(routes!(findings::findings))
         .routes(routes!(quarantine::quarantine))

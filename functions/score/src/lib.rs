@@ -6,8 +6,7 @@
 
 use std::time::Instant;
 
-use domain::customer::RiskState;
-use domain::decide::assess_risk;
+use domain::decide::reassess;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::store::Decisions;
@@ -36,23 +35,8 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
     platform::lambda::serve_sweep("score", decide, clock).await
 }
 
-/// Within a band, a probability that moved by less than five points in a hundred is not written
-/// again: most customers drift a little every night, and each write is billed.
-const VISIBLE: f64 = 0.05;
-
 /// The assessment of one customer.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let (risk, change) = assess_risk(&found.customer, lifecycle, at)?;
-    let before = found.customer.status.risk.as_ref();
-    let moved = before.is_none_or(|was| (was.probability - risk.probability).abs() >= VISIBLE);
-    (change.is_some() || moved).then(|| Decisions {
-        changes: change.into_iter().collect(),
-        risk: Some(RiskState {
-            probability: risk.probability,
-            band_since: before.map_or(at, |was| was.band_since),
-            band: risk.band,
-            at,
-        }),
-        settles_due: false,
-    })
+    let (risk, change) = reassess(&found.customer, lifecycle, at)?;
+    Some(Decisions { changes: change.into_iter().collect(), risk: Some(risk), settles_due: false })
 }

@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::customer::{Customer, StageState};
+use crate::customer::{Customer, RiskState, StageState};
 use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
 use crate::journal::{Change, Effect, Reason};
@@ -79,12 +79,16 @@ pub enum Refusal {
 /// take the highest-priority stage that holds, whatever its `for`.
 #[must_use]
 pub fn step(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> StageStep {
-    let facts = Facts::new(customer, lifecycle, now);
-    let present = customer.status.stage.as_ref();
-    match present.and_then(|state| Some((state, lifecycle.stage(&state.name)?))) {
-        None => first_stage(&facts, present),
+    step_of(&Facts::new(customer, lifecycle, now))
+}
+
+/// As [`step`], of what is known or supposed.
+pub(crate) fn step_of(facts: &Facts<'_>) -> StageStep {
+    let present = facts.customer.status.stage.as_ref();
+    match present.and_then(|state| Some((state, facts.lifecycle.stage(&state.name)?))) {
+        None => first_stage(facts, present),
         Some((state, stage)) => {
-            leave(&facts, state, stage).unwrap_or_else(|| next_stage(&facts, state, stage))
+            leave(facts, state, stage).unwrap_or_else(|| next_stage(facts, state, stage))
         }
     }
 }
@@ -276,6 +280,31 @@ pub fn assess_risk(
         reasons: risk.reasons.clone(),
     });
     Some((risk, change))
+}
+
+/// Within a band, a probability that moved by less than five points in a hundred is not noted
+/// again: most customers drift a little every night, and each write is billed.
+const VISIBLE: f64 = 0.05;
+
+/// A new assessment of risk that is worth noting, and the change of band when there is one.
+#[must_use]
+pub fn reassess(
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Option<(RiskState, Option<Change>)> {
+    let (risk, change) = assess_risk(customer, lifecycle, now)?;
+    let before = customer.status.risk.as_ref();
+    let moved = before.is_none_or(|was| (was.probability - risk.probability).abs() >= VISIBLE);
+    (change.is_some() || moved).then(|| {
+        let state = RiskState {
+            probability: risk.probability,
+            band_since: before.map_or(now, |was| was.band_since),
+            band: risk.band,
+            at: now,
+        };
+        (state, change)
+    })
 }
 
 /// The first instant after `now` and up to `until` at which [`decide`] would change something with

@@ -27,19 +27,55 @@ pub struct Facts<'a> {
     pub lifecycle: &'a Lifecycle,
     /// The instant.
     pub as_of: Timestamp,
+    /// A value in place of what is known.
+    supposed: Option<&'a Supposed>,
+}
+
+/// A value that is supposed in place of what is known, at every instant.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Supposed {
+    pub(crate) slot: Slot,
+    pub(crate) value: Supposition,
+}
+
+/// A supposed value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Supposition {
+    Missing,
+    Number(f64),
+    Text(String),
+    Date(Date),
+    YesNo(bool),
+}
+
+impl Supposition {
+    pub(crate) fn as_value(&self) -> Value<'_> {
+        match self {
+            Supposition::Missing => Value::Missing,
+            Supposition::Number(number) => Value::Number(*number),
+            Supposition::Text(text) => Value::Text(text),
+            Supposition::Date(date) => Value::Date(*date),
+            Supposition::YesNo(flag) => Value::YesNo(*flag),
+        }
+    }
 }
 
 impl<'a> Facts<'a> {
     /// A customer at an instant.
     #[must_use]
     pub fn new(customer: &'a Customer, lifecycle: &'a Lifecycle, as_of: Timestamp) -> Facts<'a> {
-        Facts { customer, lifecycle, as_of }
+        Facts { customer, lifecycle, as_of, supposed: None }
     }
 
     /// The same customer at another instant.
     #[must_use]
     pub fn at(&self, as_of: Timestamp) -> Facts<'a> {
         Facts { as_of, ..*self }
+    }
+
+    /// The same customer with a value supposed.
+    pub(crate) fn supposing(&self, supposed: &'a Supposed) -> Facts<'a> {
+        Facts { supposed: Some(supposed), ..*self }
     }
 
     /// Answers a condition; unknown before the customer's first event.
@@ -184,6 +220,9 @@ fn date_of(text: &str, lifecycle: &Lifecycle) -> Option<Date> {
 
 impl Row for Facts<'_> {
     fn get(&self, name: &Name) -> Value<'_> {
+        if let Some(supposed) = self.supposed.filter(|one| one.slot == Slot::of(name.slot)) {
+            return supposed.value.as_value();
+        }
         let number = |value: Option<f64>| value.map_or(Value::Missing, Value::Number);
         let status = &self.customer.status;
         let stage = status.stage.as_ref().filter(|stage| stage.since <= self.as_of);

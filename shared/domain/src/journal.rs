@@ -187,6 +187,9 @@ pub struct JournalEntry {
     pub reasons: Vec<Reason>,
     /// The lifecycle file that decided.
     pub config_hash: String,
+    /// The version under which that file was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_version: Option<u64>,
     /// The hash of the entry before; empty for the first.
     pub prev: String,
     /// The hash of this entry.
@@ -212,6 +215,7 @@ impl JournalEntry {
             rule: change.rule.clone(),
             reasons: change.reasons.iter().map(|reason| impersonal(reason, lifecycle)).collect(),
             config_hash: lifecycle.hash.clone(),
+            config_version: lifecycle.version,
             prev,
             hash: String::new(),
         };

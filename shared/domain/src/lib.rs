@@ -9,15 +9,19 @@
 //! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`] and
 //! [`standard`] decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
 //! decisions; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
+//! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
+//! clock; [`explain`] says why.
 //!
 //! Invariants: nothing here can fail for an outside reason. `now` is always a parameter. The crate
 //! knows no AWS, no network, no storage, no environment and no clock.
 
 pub mod alert;
+pub mod cases;
 pub mod customer;
 pub mod decide;
 pub mod distinct;
 pub mod event;
+pub mod explain;
 pub mod expr;
 pub mod facts;
 pub mod feed;
@@ -26,6 +30,8 @@ pub mod journal;
 pub mod lifecycle;
 pub mod measure;
 pub mod period;
+pub mod plan;
+pub mod replay;
 pub mod score;
 pub mod standard;
 pub mod tally;

@@ -260,7 +260,7 @@ fn a_change_of_band_is_decided_once() {
     let mut customer = customer(&file, &[login(1.0)], 30.0);
     let (risk, change) = assess_risk(&customer, &file, day(30.0)).unwrap();
     assert_eq!(change.unwrap().to.as_deref(), Some("critical"));
-    customer.status.risk = Some(crate::customer::RiskState {
+    customer.status.risk = Some(RiskState {
         probability: risk.probability,
         band: risk.band,
         band_since: day(30.0),

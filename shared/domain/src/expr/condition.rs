@@ -231,6 +231,13 @@ impl Condition {
         names
     }
 
+    /// The numbers that its expressions compare with or compute by.
+    pub fn numbers(&self) -> Vec<f64> {
+        let mut numbers = Vec::new();
+        self.each(&mut |expr| numbers.extend(expr.numbers()));
+        numbers
+    }
+
     /// Whether the answer may change at midnight with no new fact.
     pub fn uses_date(&self) -> bool {
         let mut uses_date = false;

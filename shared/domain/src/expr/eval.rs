@@ -131,6 +131,26 @@ impl Node {
         }
     }
 
+    /// The numbers that are written in it.
+    pub(super) fn numbers(&self, found: &mut Vec<f64>) {
+        match self {
+            Node::Constant(Constant::Number(number)) => found.push(*number),
+            Node::Constant(_) | Node::Name(_) | Node::Has(_) | Node::Today => {}
+            Node::Days(_, inner) | Node::Not(inner) | Node::Negate(inner) => inner.numbers(found),
+            Node::In(inner, list) => {
+                inner.numbers(found);
+                found.extend(list.iter().filter_map(|item| match item {
+                    Constant::Number(number) => Some(*number),
+                    _ => None,
+                }));
+            }
+            Node::Join(_, parts) => parts.iter().for_each(|part| part.node.numbers(found)),
+            Node::Compare(_, sides) | Node::Arith(_, sides) => {
+                sides.iter().for_each(|side| side.numbers(found));
+            }
+        }
+    }
+
     /// The names it reads, each once, as indices.
     pub(super) fn reads(&self, found: &mut Vec<u32>) {
         match self {

@@ -141,6 +141,13 @@ impl Expr {
         &self.0.names
     }
 
+    /// The numbers it compares with or computes by, as often as they are written.
+    pub fn numbers(&self) -> Vec<f64> {
+        let mut found = Vec::new();
+        self.0.root.node.numbers(&mut found);
+        found
+    }
+
     /// The expression as it was written.
     pub fn source(&self) -> &str {
         &self.0.source

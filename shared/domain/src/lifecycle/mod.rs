@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use diagnostic::{Color, Diagnostic, Severity};
 pub use file::Subject;
 pub use load::load;
-pub(crate) use load::map_of;
+pub(crate) use load::{map_of, yaml};
 pub(crate) use names::Slot;
 
 use crate::expr::{Condition, Expr, Type};
@@ -30,6 +30,8 @@ pub const MAX_FILE_BYTES: usize = 512 * 1024;
 pub struct Lifecycle {
     /// SHA-256 of the file's bytes, in hexadecimal: each decision names it.
     pub hash: String,
+    /// The version under which the file was applied; none for one that was only read.
+    pub version: Option<u64>,
     /// The company's name.
     pub name: Option<String>,
     /// What a customer is.

@@ -9,6 +9,8 @@ pub struct Preset {
     pub about: &'static str,
     /// The YAML, with comments.
     pub source: &'static str,
+    /// Cases that test it, as YAML with comments.
+    pub cases: &'static str,
 }
 
 /// All presets; the first is the default.
@@ -17,11 +19,13 @@ pub const PRESETS: [Preset; 2] = [
         name: "b2b-saas",
         about: "accounts of a subscription business, from onboarding to renewal",
         source: include_str!("../presets/b2b-saas.yaml"),
+        cases: include_str!("../presets/b2b-saas.tests.yaml"),
     },
     Preset {
         name: "ecommerce",
         about: "shoppers and their orders, from the first purchase to win-back",
         source: include_str!("../presets/ecommerce.yaml"),
+        cases: include_str!("../presets/ecommerce.tests.yaml"),
     },
 ];
 

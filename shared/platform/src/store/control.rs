@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, TransactWriteItem};
 use domain::journal::Reason;
 use domain::lifecycle::FindingSeverity;
 use jiff::Timestamp;
@@ -36,6 +36,28 @@ pub struct Configuration {
     pub source: String,
     /// When it was applied.
     pub applied_at: Timestamp,
+    /// Who applied it, and why.
+    pub by: By,
+}
+
+/// Who applies a lifecycle file, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct By {
+    /// A name or an address.
+    pub author: Option<String>,
+    /// In their words.
+    pub message: Option<String>,
+}
+
+/// What became of a lifecycle file that was to be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApplyOutcome {
+    /// It is the active one now.
+    Applied(Configuration),
+    /// It was the active one already.
+    Unchanged(Configuration),
+    /// Another version than the expected one is active: nothing was changed.
+    Overtaken(Option<Configuration>),
 }
 
 /// A write key, as far as it is known: never the key itself.
@@ -136,6 +158,46 @@ pub(super) fn quarantined_of(found: &Item) -> Result<Quarantined, StoreError> {
     })
 }
 
+/// The partition of the lifecycle file's versions.
+const CONFIG: &str = "config";
+const VERSION_PREFIX: &str = "version#";
+
+fn version_key(version: u64) -> String {
+    format!("{VERSION_PREFIX}{version:08}")
+}
+
+fn configuration_item(sk: &str, configuration: &Configuration) -> Item {
+    let Configuration { version, hash, source, applied_at, by } = configuration;
+    let mut found = key(CONFIG, sk);
+    found.extend(item([
+        ("version", n(version)),
+        ("hash", s(hash)),
+        ("applied_at", s(applied_at.to_string())),
+        ("body", b(codec::shrink(source.as_bytes()))),
+    ]));
+    let told = [("author", &by.author), ("message", &by.message)];
+    let told = told.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+    found.extend(told.map(|(name, text)| (name.to_owned(), s(text))));
+    found
+}
+
+fn configuration_of(found: &Item) -> Result<Configuration, StoreError> {
+    let read = Reader { table: "control", item: found };
+    let wrong = |what| StoreError::Item { table: "control", what };
+    let bytes = codec::grow(read.bytes("body")?)
+        .map_err(|source| StoreError::Codec { table: "control", source })?;
+    Ok(Configuration {
+        version: read.number("version")?,
+        hash: read.text("hash")?.to_owned(),
+        source: String::from_utf8(bytes).map_err(|_| wrong("body"))?,
+        applied_at: read.text("applied_at")?.parse().map_err(|_| wrong("applied_at"))?,
+        by: By {
+            author: read.maybe_text("author").map(str::to_owned),
+            message: read.maybe_text("message").map(str::to_owned),
+        },
+    })
+}
+
 /// Whether a conditional put stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PutOutcome {
@@ -225,19 +287,42 @@ impl Store {
     /// # Errors
     /// When the table cannot be read or the item is damaged.
     pub async fn configuration(&self) -> Result<Option<Configuration>, StoreError> {
-        let Some(found) = self.get_control("config", "active", false).await? else {
-            return Ok(None);
-        };
-        let read = Reader { table: "control", item: &found };
-        let wrong = |what| StoreError::Item { table: "control", what };
-        let bytes = codec::grow(read.bytes("body")?)
-            .map_err(|source| StoreError::Codec { table: "control", source })?;
-        Ok(Some(Configuration {
-            version: read.number("version")?,
-            hash: read.text("hash")?.to_owned(),
-            source: String::from_utf8(bytes).map_err(|_| wrong("body"))?,
-            applied_at: read.text("applied_at")?.parse().map_err(|_| wrong("applied_at"))?,
-        }))
+        let found = self.get_control(CONFIG, "active", false).await?;
+        found.as_ref().map(configuration_of).transpose()
+    }
+
+    /// A version of the lifecycle file.
+    ///
+    /// # Errors
+    /// When the table cannot be read or the item is damaged.
+    pub async fn configuration_version(
+        &self,
+        version: u64,
+    ) -> Result<Option<Configuration>, StoreError> {
+        let found = self.get_control(CONFIG, &version_key(version), true).await?;
+        found.as_ref().map(configuration_of).transpose()
+    }
+
+    /// All versions of the lifecycle file, the newest first.
+    ///
+    /// # Errors
+    /// When the table cannot be read or an item is damaged.
+    pub async fn configuration_versions(&self) -> Result<Vec<Configuration>, StoreError> {
+        let mut versions = Vec::new();
+        let mut start = None;
+        loop {
+            let (items, last) = self.query_control(CONFIG, 100, start, false).await?;
+            for found in &items {
+                let read = Reader { table: "control", item: found };
+                if read.text("sk")?.starts_with(VERSION_PREFIX) {
+                    versions.push(configuration_of(found)?);
+                }
+            }
+            start = last;
+            if start.is_none() {
+                return Ok(versions);
+            }
+        }
     }
 
     /// Makes a lifecycle file the active one, unless it is already. The caller has checked it.
@@ -250,35 +335,63 @@ impl Store {
         hash: &str,
         now: Timestamp,
     ) -> Result<Configuration, StoreError> {
-        let active = self.configuration().await?;
-        if let Some(active) = &active
-            && active.hash == hash
-        {
-            return Ok(active.clone());
+        let was = self.configuration().await?.map_or(0, |active| active.version);
+        match self.apply_version(source, hash, &By::default(), was, now).await? {
+            ApplyOutcome::Applied(active) | ApplyOutcome::Unchanged(active) => Ok(active),
+            ApplyOutcome::Overtaken(_) => Err(StoreError::Conflict(1)),
         }
-        let was = active.map_or(0, |active| active.version);
+    }
+
+    /// Makes a lifecycle file the active one on top of version `was` (0 for none), as the next
+    /// version; nothing is written when another version is active by then. The caller has checked
+    /// the file.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written.
+    pub async fn apply_version(
+        &self,
+        source: &str,
+        hash: &str,
+        by: &By,
+        was: u64,
+        now: Timestamp,
+    ) -> Result<ApplyOutcome, StoreError> {
+        let found = self.get_control(CONFIG, "active", true).await?;
+        let active = found.as_ref().map(configuration_of).transpose()?;
+        if active.as_ref().map_or(0, |active| active.version) != was {
+            return Ok(ApplyOutcome::Overtaken(active));
+        }
+        if let Some(active) = active.filter(|active| active.hash == hash) {
+            return Ok(ApplyOutcome::Unchanged(active));
+        }
         let configuration = Configuration {
             version: was + 1,
             hash: hash.to_owned(),
             source: source.to_owned(),
             applied_at: now,
+            by: by.clone(),
         };
-        let body = |sk: &str| {
-            let mut found = key("config", sk);
-            found.extend(item([
-                ("version", n(configuration.version)),
-                ("hash", s(hash)),
-                ("applied_at", s(now.to_string())),
-                ("body", b(codec::shrink(source.as_bytes()))),
-            ]));
-            found
+        let table = &self.tables.control;
+        let put = |sk: &str, condition: &str, values: Option<Item>| {
+            let built = Put::builder()
+                .table_name(table)
+                .set_item(Some(configuration_item(sk, &configuration)))
+                .condition_expression(condition)
+                .set_expression_attribute_values(values)
+                .build()
+                .map_err(StoreError::call_built("TransactWriteItems", table));
+            built.map(|put| TransactWriteItem::builder().put(put).build())
         };
-        self.put_control(body(&format!("version#{:08}", configuration.version)), None).await?;
-        let values = item([(":was", n(was))]);
-        let condition = ("attribute_not_exists(version) OR version = :was", values);
-        match self.put_control(body("active"), Some(condition)).await? {
-            PutOutcome::Put => Ok(configuration),
-            PutOutcome::Exists => Err(StoreError::Conflict(1)),
+        // A version is written once; both or none, so that each version was active.
+        let same = ("version = :was", Some(item([(":was", n(was))])));
+        let (unchanged, values) = if was == 0 { ("attribute_not_exists(pk)", None) } else { same };
+        let writes = vec![
+            put(&version_key(configuration.version), "attribute_not_exists(pk)", None)?,
+            put("active", unchanged, values)?,
+        ];
+        match self.transact(writes).await? {
+            true => Ok(ApplyOutcome::Applied(configuration)),
+            false => Ok(ApplyOutcome::Overtaken(self.configuration().await?)),
         }
     }
 

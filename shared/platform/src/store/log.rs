@@ -136,6 +136,14 @@ impl Store {
         Ok(output.item.is_some())
     }
 
+    /// A customer's whole log, oldest first.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn whole_log(&self, key: &CustomerKey) -> Result<Vec<Event>, StoreError> {
+        self.log(key, Reach::Whole).await
+    }
+
     /// Puts an event unless its id is there already: whether it was put.
     pub(super) async fn put_event(
         &self,

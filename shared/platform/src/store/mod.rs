@@ -12,6 +12,7 @@ mod customers;
 mod decisions;
 mod erase;
 mod error;
+mod exported;
 mod identity;
 mod log;
 mod privacy;
@@ -29,10 +30,11 @@ use domain::lifecycle::{self, Lifecycle};
 
 pub use bulk::Bulk;
 pub use commit::{Committed, Fate};
-pub use control::{Configuration, Finding, Quarantined, WriteKey};
+pub use control::{ApplyOutcome, By, Configuration, Finding, Quarantined, WriteKey};
 pub use customers::{CustomerKey, Moved, Versioned};
 pub use decisions::{DecisionOutcome, Decisions, finding_id};
 pub use error::StoreError;
+pub use exported::{PackedEvent, customer_of_json};
 pub use log::LoggedEvent;
 pub use privacy::{Held, MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
 pub use read::{CustomerFilter, Page};
@@ -113,12 +115,18 @@ impl Store {
             return Ok(Arc::clone(lifecycle));
         }
         let active = self.configuration().await?.ok_or(StoreError::NoLifecycle)?;
+        let is_active =
+            |known: &Lifecycle| known.hash == active.hash && known.version == Some(active.version);
         let lifecycle = match known {
-            Some((_, lifecycle)) if lifecycle.hash == active.hash => lifecycle,
-            _ => Arc::new(lifecycle::load(&active.source).map_err(|found| {
-                let first = found.first().map_or_else(String::new, |d| d.message.clone());
-                StoreError::Lifecycle(first)
-            })?),
+            Some((_, lifecycle)) if is_active(&lifecycle) => lifecycle,
+            _ => {
+                let mut loaded = lifecycle::load(&active.source).map_err(|found| {
+                    let first = found.first().map_or_else(String::new, |d| d.message.clone());
+                    StoreError::Lifecycle(first)
+                })?;
+                loaded.version = Some(active.version);
+                Arc::new(loaded)
+            }
         };
         self.remember_lifecycle(Arc::clone(&lifecycle));
         Ok(lifecycle)

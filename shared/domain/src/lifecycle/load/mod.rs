@@ -8,7 +8,7 @@ mod stages;
 mod standards;
 mod uses;
 mod warnings;
-mod yaml;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -123,6 +123,7 @@ impl<'a> Loader<'a> {
         let is_sub_day = is_sub_day(&metrics, &stages, &standards);
         Lifecycle {
             hash: crate::hex(&Sha256::digest(self.source.as_bytes())),
+            version: None,
             name: file.workspace.name.clone(),
             subject,
             calendar,

@@ -6,7 +6,7 @@ use super::{Diagnostic, Severity, nearest};
 use crate::expr;
 
 /// YAML 1.2 words only, no merge keys, no surprises.
-pub(super) fn options() -> serde_saphyr::Options {
+pub(crate) fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         strict_booleans: true,
         merge_keys: serde_saphyr::MergeKeyPolicy::Error,
@@ -15,7 +15,7 @@ pub(super) fn options() -> serde_saphyr::Options {
 }
 
 /// The first thing that stopped the reading.
-pub(super) fn problem(source: &str, error: &Error) -> Diagnostic {
+pub(crate) fn problem(source: &str, error: &Error) -> Diagnostic {
     let error = error.without_snippet();
     let mut span = error.location().map_or(0..0, |location| expr::scalar(source, &location));
     let said = match error {

@@ -1,0 +1,214 @@
+//! `lifecycle plan`: what an edit would do, and the walk-through of the README.
+
+use std::path::Path;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use lifecycle::embedded::engine::dynamodb_at;
+use serde_json::{Value as Json, json};
+use std::io::Write as _;
+
+use crate::process::{Dev, answer, command, output, stderr};
+
+/// The edit of the README: silent for more than three days is gone.
+const GONE: &str = "has(traits.churn_notice) && traits.churn_notice <= today";
+const SILENT: &str = "metrics.idle_days > 3";
+const AT: &str = "2026-07-01";
+
+fn run(folder: &Path, arguments: &[&str]) -> Json {
+    answer(folder, &[arguments, &["--json"]].concat())
+}
+
+/// The preset, and a simulated company that was decided upon once.
+fn company() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    run(at, &["init"]);
+    let shape = ["--accounts", "60", "--months", "4", "--until", AT, "--out", "company.jsonl"];
+    run(at, &[&["simulate"][..], &shape].concat());
+    run(at, &["import", "company.jsonl"]);
+    run(at, &["run", "evaluate", "--at", "2026-06-30T23:00:00Z"]);
+    folder
+}
+
+fn edit(folder: &Path, name: &str, from: &str, to: &str) {
+    let source = std::fs::read_to_string(folder.join("lifecycle.yaml")).unwrap();
+    assert!(source.contains(from), "{from}");
+    std::fs::write(folder.join(name), source.replace(from, to)).unwrap();
+}
+
+#[test]
+fn an_edit_that_takes_paying_accounts_for_churned_fails_in_ci_and_names_them() {
+    let folder = company();
+    let at = folder.path();
+    edit(at, "edited.yaml", GONE, SILENT);
+    let plan = ["plan", "edited.yaml", "--at", AT, "--max-moves", "2%", "--html", "plan.html"];
+    let failed = output(at, &[&plan[..], &["--json"]].concat());
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    let told: Json = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(told["limit"], json!({ "max_moves": "2%", "exceeded": true }));
+    assert_eq!((&told["customers"], &told["active"]["version"]), (&json!(60), &json!(1)));
+    let lost = told["moves"]["paying_lost"]["customers"].as_u64().unwrap();
+    assert!(lost > 0, "{told}");
+    let first = &told["affected"][0];
+    assert_eq!((&first["lost"], &first["paying"]), (&json!(true), &json!(true)), "{first}");
+    assert_eq!((&first["proposed"], &first["by"]), (&json!("churned"), &json!("proposed")));
+    assert_eq!(first["reasons"][0]["expression"], SILENT);
+    let complaint = stderr(&failed);
+    for text in ["--max-moves 2%", "would be taken for churned", first["id"].as_str().unwrap()] {
+        assert!(complaint.contains(text), "{text}: {complaint}");
+    }
+    let alerts = told["alerts"].as_array().unwrap();
+    let is_stage = |one: &&Json| one["receiver"] == "urgent" && one["kind"] == "stage";
+    let urgent = alerts.iter().find(is_stage).unwrap();
+    assert!(urgent["appear"].as_u64().unwrap() > 0, "{urgent}");
+    assert_eq!(
+        told["history"]["course"].as_array().unwrap().len(),
+        told["steps"].as_u64().unwrap() as usize
+    );
+
+    let page = std::fs::read_to_string(at.join("plan.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains(first["id"].as_str().unwrap()));
+    for foreign in ["<script", "http://", "https://"] {
+        let own = page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
+        let found = page.matches(foreign).count();
+        assert_eq!(found, if foreign == "http://" { own } else { 0 }, "{foreign}");
+    }
+    // Nothing was changed by it.
+    assert_eq!(run(at, &["history"])["items"].as_array().unwrap().len(), 1);
+    let fine = ["plan", "--at", AT, "--max-moves", "0"];
+    let told = run(at, &fine);
+    assert_eq!((&told["empty"], &told["moves"]["customers"]), (&json!(true), &json!(0)), "{told}");
+}
+
+#[test]
+fn a_plan_is_the_same_from_the_file_a_running_dev_and_an_export() {
+    let folder = company();
+    let at = folder.path();
+    edit(at, "edited.yaml", GONE, SILENT);
+    let plan = ["plan", "edited.yaml", "--at", AT];
+    let without_measures = |mut told: Json| {
+        let members = told.as_object_mut().unwrap();
+        members.retain(|name, _| !["seconds", "peak_rss_bytes"].contains(&name.as_str()));
+        told
+    };
+    let local = without_measures(run(at, &plan));
+    assert!(local["moves"]["customers"].as_u64().unwrap() > 0, "{local}");
+
+    let dev = Dev::start(at, &["--data", ".lifecycle", "--clock", "manual"]);
+    assert_eq!(without_measures(run(at, &plan)), local);
+    let endpoint = std::fs::read_to_string(at.join(".lifecycle/dynamodb.endpoint")).unwrap();
+    export(&endpoint, &at.join("export"));
+    drop(dev);
+
+    let source = ["--export", "export", "--active", "lifecycle.yaml"];
+    let mut exported = without_measures(run(at, &[&plan[..], &source].concat()));
+    for same in ["customers", "events", "history"] {
+        assert_eq!(exported[same], local[same], "{same}");
+    }
+    // What was decided is not in an export of the events: it is replayed.
+    exported["moves"].take();
+    let none =
+        output(at, &["plan", "edited.yaml", "--export", "nowhere", "--active", "lifecycle.yaml"]);
+    assert_eq!(none.status.code(), Some(1));
+    let wrong = output(at, &["plan", "edited.yaml", "--export", "export"]);
+    assert_eq!(wrong.status.code(), Some(2), "an export does not say which file is active");
+}
+
+/// Writes the events table as an export to S3 does: DYNAMODB_JSON, compressed.
+fn export(endpoint: &str, folder: &Path) {
+    let data = folder.join("AWSDynamoDB/01-abc/data");
+    std::fs::create_dir_all(&data).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut files: Vec<GzEncoder<std::fs::File>> = (0..2)
+        .map(|part| {
+            let file = std::fs::File::create(data.join(format!("part{part}.json.gz"))).unwrap();
+            GzEncoder::new(file, Compression::fast())
+        })
+        .collect();
+    runtime.block_on(async {
+        let mut pages = dynamodb_at(endpoint)
+            .scan()
+            .table_name("lifecycle-events")
+            .into_paginator()
+            .items()
+            .send();
+        let mut number = 0;
+        while let Some(item) = pages.next().await {
+            let item: serde_json::Map<String, Json> = item
+                .unwrap()
+                .into_iter()
+                .map(|(name, value)| {
+                    let value = match value {
+                        AttributeValue::S(text) => json!({ "S": text }),
+                        AttributeValue::N(number) => json!({ "N": number }),
+                        AttributeValue::B(bytes) => json!({ "B": base64(&bytes) }),
+                        other => panic!("{other:?}"),
+                    };
+                    (name, value)
+                })
+                .collect();
+            // In no order, as an export is.
+            writeln!(files[number * 7 % 2], "{}", json!({ "Item": item })).unwrap();
+            number += 1;
+        }
+    });
+    writeln!(files[0], "{{\"Item\":{{\"pk\":{{\"S\":\"not an event\"}}}}}}").unwrap();
+    for file in files {
+        file.finish().unwrap();
+    }
+}
+
+fn base64(bytes: &Blob) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(bytes.as_ref())
+}
+
+/// The commands of the README's walk-through, as they stand there.
+#[test]
+fn the_walk_through_of_the_readme_works() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, section) = readme.split_once("\n## The lifecycle as code\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let blocks: Vec<&str> =
+        section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ran, mut failed) = (0, Vec::new());
+    for line in blocks.iter().flat_map(|block| block.lines()) {
+        let line = line.split("  #").next().unwrap().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let binaries = Path::new(env!("CARGO_BIN_EXE_lifecycle")).parent().unwrap();
+        let script = format!("PATH='{}':$PATH\n{line}", binaries.display());
+        let mut shell = std::process::Command::new("sh");
+        let done = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        ran += 1;
+        if !done.status.success() {
+            failed.push((line.to_owned(), done.status.code(), stderr(&done)));
+        }
+    }
+    assert!(ran >= 15, "{ran} commands");
+    // Two are there to fail: the tests of the edited file, and its plan in CI.
+    let lines: Vec<(&str, Option<i32>)> =
+        failed.iter().map(|(line, code, _)| (line.as_str(), *code)).collect();
+    assert_eq!(
+        lines,
+        [("lifecycle test", Some(1)), ("lifecycle plan --max-moves 2%", Some(1))],
+        "{failed:#?}"
+    );
+    assert!(failed[1].2.contains("pay and would be taken for churned"), "{}", failed[1].2);
+    assert!(folder.path().join("plan.html").is_file());
+    let mut history = command(folder.path(), &["history", "--json"]);
+    let history: Json = serde_json::from_slice(&history.output().unwrap().stdout).unwrap();
+    let versions: Vec<u64> = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["version"].as_u64().unwrap())
+        .collect();
+    assert_eq!(versions, [3, 2, 1]);
+}
