@@ -2,10 +2,10 @@
 //! DynamoDB.
 //!
 //! Where things live: [`dev`] serves the pack, [`pack`] is the pack itself, [`embedded`] what it
-//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`run`],
-//! [`keys`], [`secrets`], [`cases`] (`lifecycle test`), [`explain`], [`plan`], [`apply`] and [`history`] are
-//! commands; [`target`] is
-//! the workspace a command works on and [`configuration`] the lifecycle file it goes by.
+//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`model`] (`train`, `score` and `alive`),
+//! [`run`], [`keys`], [`secrets`], [`erase`], [`export`], [`cases`] (`lifecycle test`), [`explain`],
+//! [`plan`], [`apply`] and [`history`] are commands; [`target`] is the workspace a command works on and
+//! [`configuration`] the lifecycle file it goes by.
 
 pub mod apply;
 pub mod cases;
@@ -21,6 +21,7 @@ pub mod import;
 pub mod init;
 pub mod keys;
 pub mod logs;
+pub mod model;
 pub mod pack;
 pub mod plan;
 pub mod run;

@@ -9,8 +9,8 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    apply, cases, dev, erase, explain, export, history, import, init, keys, plan, run, secrets,
-    simulate, validate,
+    apply, cases, dev, erase, explain, export, history, import, init, keys, model, plan, run,
+    secrets, simulate, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -30,6 +30,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, for the length of the process")]
 enum Command {
     Dev(dev::DevArgs),
     Init(init::Args),
@@ -43,6 +44,9 @@ enum Command {
     Explain(explain::ExplainArgs),
     Import(ImportArgs),
     Simulate(simulate::Args),
+    Train(model::train::Args),
+    Score(model::score::Args),
+    Alive(model::alive::Args),
     Run(run::RunArgs),
     Keys(keys::KeysArgs),
     Secrets(secrets::SecretsArgs),
@@ -96,6 +100,15 @@ async fn execute(command: Command) -> Result<ExitCode> {
             import::run(import, store, &lifecycle, &clock, notes, &mut out, &mut err).await
         }
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Train(args) => {
+            model::train::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+        }
+        Command::Score(args) => {
+            model::score::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+        }
+        Command::Alive(args) => {
+            model::alive::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+        }
         Command::Run(args) => run::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Secrets(args) => secrets::run(args).await,

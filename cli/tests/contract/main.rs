@@ -5,6 +5,7 @@ mod as_code;
 mod commands;
 mod dev;
 mod kill;
+mod model;
 mod plan;
 mod process;
 mod secrets;

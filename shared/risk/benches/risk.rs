@@ -41,7 +41,8 @@ fn telco() -> (Table, Vec<bool>) {
             column.push(cell.to_owned());
         }
     }
-    let table = Table::read(names, &cells, |name| CATEGORIES.contains(&name));
+    let column = |place: usize| cells[place].iter().map(String::as_str).collect();
+    let table = Table::read(names, column, |name| CATEGORIES.contains(&name));
     let Some(Column::Numbers(y)) = table.column("y") else { panic!("no labels") };
     let labels = y.iter().map(|y| *y == 1.0).collect();
     (table, labels)

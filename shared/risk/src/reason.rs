@@ -28,7 +28,7 @@ pub struct Reason {
     pub contribution: f64,
     /// By what it multiplies the odds.
     pub odds_factor: f64,
-    /// The probability at the typical level of this feature, all else the same.
+    /// The probability if this were as in the average row, all else the same.
     pub what_if: f64,
     /// Whether something can be done about it.
     pub actionable: bool,

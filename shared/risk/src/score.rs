@@ -92,6 +92,12 @@ impl Scorer {
         self.base
     }
 
+    /// How much each feature's own table usually moves the logit: its standard deviation in training.
+    #[must_use]
+    pub fn spread(&self) -> &[f64] {
+        &self.spread
+    }
+
     /// The cells of a table's rows for this model, by feature; a column that is not there is missing
     /// in every row, and named in the answer.
     #[must_use]

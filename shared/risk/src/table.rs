@@ -38,27 +38,41 @@ pub enum Column {
 }
 
 impl Table {
-    /// Reads columns of text. `is_category` names columns that are words even where they look like
-    /// numbers.
+    /// Reads columns of text, which `cells` gives by their place. `is_category` names columns that
+    /// are words even where they look like numbers.
     #[must_use]
-    pub fn read(
+    pub fn read<'a>(
         names: Vec<String>,
-        cells: &[Vec<String>],
+        cells: impl Fn(usize) -> Vec<&'a str>,
         is_category: impl Fn(&str) -> bool,
     ) -> Table {
-        let mut notes = Vec::new();
+        let (mut notes, mut rows) = (Vec::new(), 0);
         let columns = names
             .iter()
-            .zip(cells)
-            .map(|(name, cells)| column(name, cells, is_category(name), &mut notes))
+            .enumerate()
+            .map(|(place, name)| {
+                let cells = cells(place);
+                rows = cells.len();
+                column(name, &cells, is_category(name), &mut notes)
+            })
             .collect();
-        Table { names, columns, rows: cells.first().map_or(0, Vec::len), notes }
+        Table { names, columns, rows, notes }
     }
 
     /// A column by its name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.names.iter().position(|known| known == name).map(|index| &self.columns[index])
+    }
+}
+
+impl Column {
+    /// Keeps only some rows, in their order.
+    pub fn keep(&mut self, rows: &[usize]) {
+        match self {
+            Column::Numbers(numbers) => *numbers = rows.iter().map(|&row| numbers[row]).collect(),
+            Column::Words { codes, .. } => *codes = rows.iter().map(|&row| codes[row]).collect(),
+        }
     }
 }
 
@@ -118,7 +132,7 @@ fn day(cell: &str) -> Option<f64> {
     Some(days as f64 + (seconds / 86_400.0).min(1.0))
 }
 
-fn column(name: &str, cells: &[String], is_category: bool, notes: &mut Vec<String>) -> Column {
+fn column(name: &str, cells: &[&str], is_category: bool, notes: &mut Vec<String>) -> Column {
     let known = cells.iter().filter(|cell| !is_missing(cell)).count();
     if !is_category {
         let numbers: Vec<f64> = cells
@@ -141,8 +155,8 @@ fn column(name: &str, cells: &[String], is_category: bool, notes: &mut Vec<Strin
 
 /// Cells as words, in alphabetical order.
 #[must_use]
-pub fn words(cells: &[String]) -> Column {
-    let text = |cell: &String| -> Option<String> {
+pub fn words(cells: &[&str]) -> Column {
+    let text = |cell: &&str| -> Option<String> {
         (!is_missing(cell)).then(|| cell.trim().chars().take(LONGEST_WORD).collect())
     };
     let mut known: BTreeMap<String, u32> = cells.iter().filter_map(text).map(|w| (w, 0)).collect();
@@ -156,10 +170,6 @@ pub fn words(cells: &[String]) -> Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cells(cells: &[&str]) -> Vec<String> {
-        cells.iter().map(|cell| (*cell).to_owned()).collect()
-    }
 
     #[test]
     fn numbers_come_in_the_shapes_people_write() {
@@ -184,25 +194,24 @@ mod tests {
     #[test]
     fn a_column_is_numbers_when_nearly_all_of_it_is() {
         let mut notes = Vec::new();
-        let mut mostly = vec!["5".to_owned(); 19];
-        mostly.push("five".to_owned());
+        let mut mostly = vec!["5"; 19];
+        mostly.push("five");
         assert!(matches!(column("a", &mostly, false, &mut notes), Column::Numbers(_)));
         assert_eq!(notes.len(), 1);
-        let half = cells(&["1", "one"]);
+        let half = ["1", "one"];
         assert!(matches!(column("a", &half, false, &mut notes), Column::Words { .. }));
-        let codes = cells(&["1", "2"]);
+        let codes = ["1", "2"];
         assert!(matches!(column("a", &codes, true, &mut notes), Column::Words { .. }));
     }
 
     #[test]
     fn missing_stays_missing() {
-        let Column::Words { words, codes } = words(&cells(&["b", "", "a", " NA ", "b"])) else {
+        let Column::Words { words, codes } = words(&["b", "", "a", " NA ", "b"]) else {
             unreachable!()
         };
         assert_eq!(words, ["a", "b"]);
         assert_eq!(codes, [1, NO_WORD, 0, NO_WORD, 1]);
-        let Column::Numbers(numbers) = column("a", &cells(&["1", "", "null"]), false, &mut vec![])
-        else {
+        let Column::Numbers(numbers) = column("a", &["1", "", "null"], false, &mut vec![]) else {
             unreachable!()
         };
         assert!(numbers[1].is_nan() && numbers[2].is_nan());

@@ -54,7 +54,8 @@ fn read(text: &str, categories: &[&str]) -> Data {
             column.push(cell.to_owned());
         }
     }
-    let table = Table::read(names, &cells, |name| categories.contains(&name));
+    let column = |place: usize| cells[place].iter().map(String::as_str).collect();
+    let table = Table::read(names, column, |name| categories.contains(&name));
     let labels = numbers(&table, "y").iter().map(|y| *y == 1.0).collect();
     let folds = ["f0", "f1", "f2"].map(|name| FoldColumn {
         name: name.to_owned(),
