@@ -336,7 +336,6 @@ fn at_once(store: Store, clock: LocalClock) -> Handoff {
                     };
                     done.await.map(|_| ()).map_err(|error| HandoffError(error.into()))
                 }
-                Work::Replay(_) => Ok(()),
             }
         }
     })

@@ -97,7 +97,6 @@ impl Stack {
             .env("CONTROL_TABLE", names.control)
             .env("TOPICS", format!("{},{}", arn("team"), arn("urgent")))
             .env("SWEEP_QUEUE_URL", queue)
-            .env("REPLAY_QUEUE_URL", format!("{}/123456789012/ingest", self.sns_endpoint))
             .env("PRIVACY_QUEUE_URL", format!("{}/123456789012/comply-tickets", self.sns_endpoint))
             .env("LOG_LEVEL", "info")
             .env("AWS_ENDPOINT_URL_DYNAMODB", tables)

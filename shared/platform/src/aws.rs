@@ -45,15 +45,14 @@ impl Environment {
         Ok(Environment { settings, sdk, store, clock, telemetry })
     }
 
-    /// The queues that work for other functions goes into.
+    /// The queue that work for another function goes into.
     ///
     /// # Errors
-    /// When one of them is not set.
+    /// When it is not set.
     pub fn handoff(&self) -> Result<Handoff, SettingsError> {
-        let url = |url: &Option<String>, name| url.clone().ok_or(SettingsError::Missing(name));
-        let replays = url(&self.settings.replay_queue_url, "REPLAY_QUEUE_URL")?;
-        let requests = url(&self.settings.privacy_queue_url, "PRIVACY_QUEUE_URL")?;
-        Ok(Handoff::to_queues(aws_sdk_sqs::Client::new(&self.sdk), replays, requests))
+        let requests = self.settings.privacy_queue_url.clone();
+        let requests = requests.ok_or(SettingsError::Missing("PRIVACY_QUEUE_URL"))?;
+        Ok(Handoff::to_queue(aws_sdk_sqs::Client::new(&self.sdk), requests))
     }
 
     /// The queue of this function's own sweep tickets, where the stack has one.

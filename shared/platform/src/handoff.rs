@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Work {
-    /// Take these items of the quarantine again, by their ids.
-    Replay(Vec<String>),
     /// Do this privacy request.
     Privacy(String),
 }
@@ -49,16 +47,14 @@ impl Handoff {
         Handoff(Arc::new(move |work| hand_on(work).boxed()))
     }
 
-    /// Work goes into the queues of the functions that may do it: replays to `ingest`, privacy
-    /// requests to `comply`.
+    /// Work goes into the queue of the function that may do it: privacy requests to `comply`.
     #[must_use]
-    pub fn to_queues(client: aws_sdk_sqs::Client, replays: String, requests: String) -> Handoff {
+    pub fn to_queue(client: aws_sdk_sqs::Client, requests: String) -> Handoff {
         Handoff::new(move |work| {
-            let (url, delay) = match work {
-                Work::Replay(_) => (replays.clone(), 0),
-                Work::Privacy(_) => (requests.clone(), PRIVACY_DELAY_SECONDS),
+            let delay = match work {
+                Work::Privacy(_) => PRIVACY_DELAY_SECONDS,
             };
-            let send = client.send_message().queue_url(url).delay_seconds(delay);
+            let send = client.send_message().queue_url(&requests).delay_seconds(delay);
             async move {
                 let body =
                     serde_json::to_string(&work).map_err(|error| HandoffError(error.into()))?;

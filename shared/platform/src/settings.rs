@@ -44,8 +44,6 @@ pub struct Settings {
     pub sweep_queue_url: Option<String>,
     /// What stands before `/v1` in the addresses that senders know.
     pub public_url: Option<String>,
-    /// Where items of the quarantine go to be taken again.
-    pub replay_queue_url: Option<String>,
     /// Where privacy requests go to be done.
     pub privacy_queue_url: Option<String>,
     /// `error`, `warn`, `info`, `debug` or `trace`.
@@ -112,7 +110,6 @@ impl Settings {
             topics,
             sweep_queue_url: lookup("SWEEP_QUEUE_URL"),
             public_url: lookup("PUBLIC_URL").filter(|url| !url.is_empty()),
-            replay_queue_url: lookup("REPLAY_QUEUE_URL"),
             privacy_queue_url: lookup("PRIVACY_QUEUE_URL"),
             log_level: lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })
