@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, TransactWriteItem};
 use domain::journal::Reason;
 use domain::lifecycle::FindingSeverity;
@@ -247,20 +246,11 @@ impl Store {
                 put = put.set_expression_attribute_values(Some(values));
             }
         }
-        match put.send().await {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                Ok(PutOutcome::Put)
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(PutOutcome::Exists)
-            }
-            Err(error) => Err(StoreError::call("PutItem", table)(error)),
-        }
+        let put = put.send().await.map(|output| output.consumed_capacity);
+        Ok(match self.stood("PutItem", table, put)? {
+            true => PutOutcome::Put,
+            false => PutOutcome::Exists,
+        })
     }
 
     /// Deletes an item: whether there was one.

@@ -1,7 +1,6 @@
 //! One item per customer: its version, its packed profile and status, and the few attributes the
 //! indexes need. Small enough that a sweep reads five of them for one read unit.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use domain::customer::Customer;
 use domain::lifecycle::Subject;
@@ -365,20 +364,7 @@ impl Store {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        match updated {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                Ok(true)
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::call("UpdateItem", table)(error)),
-        }
+        self.stood("UpdateItem", table, updated.map(|output| output.consumed_capacity))
     }
 }
 

@@ -15,7 +15,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use domain::customer::{Customer, Status};
 use domain::event::{Event, EventKind, id_text};
@@ -211,20 +210,7 @@ impl Store {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        match deleted {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                Ok(true)
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::call("DeleteItem", table)(error)),
-        }
+        self.stood("DeleteItem", table, deleted.map(|output| output.consumed_capacity))
     }
 
     /// Takes a user's events out of an account, and folds the account again.

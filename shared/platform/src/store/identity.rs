@@ -40,7 +40,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, ReturnConsumedCapacity, TransactWriteItem,
 };
@@ -58,7 +57,6 @@ use super::customers::{CustomerUpdate, Freshness, Moved};
 use super::decisions::Decisions;
 use super::log::Reach;
 use super::{CustomerKey, Store, StoreError, Versioned};
-use crate::meter::Access;
 
 /// For how long a process believes that a user has no account, or that a move is not done.
 const UNSETTLED_TTL: Duration = Duration::from_secs(30);
@@ -403,20 +401,8 @@ impl Store {
         if condition.contains("#at") || expression.contains("#at") {
             update = update.expression_attribute_names("#at", "at");
         }
-        match update.send().await {
-            Ok(output) => {
-                self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
-                Ok(true)
-            }
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::call("UpdateItem", table)(error)),
-        }
+        let updated = update.send().await;
+        self.stood("UpdateItem", table, updated.map(|output| output.consumed_capacity))
     }
 
     /// Steps 2 to 6 of a link's move.

@@ -26,6 +26,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::ConsumedCapacity;
 use domain::lifecycle::{self, Lifecycle};
 
 pub use bulk::Bulk;
@@ -42,7 +44,7 @@ pub use runs::{RunProgress, RunSlot, RunStart};
 pub use secrets::{MAX_LIVE, Secret, SecretOutcome, SourceSecret};
 pub use suppression::{Person, Suppressed};
 
-use crate::meter::Meter;
+use crate::meter::{Access, Meter};
 use crate::settings::Tables;
 
 /// How long a function may go on with a lifecycle file before it looks for a newer one.
@@ -136,5 +138,27 @@ impl Store {
     pub fn remember_lifecycle(&self, lifecycle: Arc<Lifecycle>) {
         let mut cache = self.caches.lifecycle.lock().unwrap_or_else(PoisonError::into_inner);
         *cache = Some((Instant::now(), lifecycle));
+    }
+
+    /// What became of a write that has a condition: whether the condition held.
+    fn stood<E>(
+        &self,
+        operation: &'static str,
+        table: &str,
+        written: Result<Option<ConsumedCapacity>, SdkError<E>>,
+    ) -> Result<bool, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match written {
+            Ok(units) => {
+                self.meter.add(&self.tables, Access::Write, units.as_slice());
+                Ok(true)
+            }
+            Err(error) => match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+                Some("ConditionalCheckFailedException") => Ok(false),
+                _ => Err(StoreError::call(operation, table)(error)),
+            },
+        }
     }
 }
