@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use platform::CustomerKey;
+use platform::store::{Person, PrivacyAction};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use tests::door::{Door, Reply};
@@ -298,6 +299,20 @@ async fn at_most_two_secrets_of_a_source_are_live() {
     assert!(store.remove_source_secret("crm", &listed[0].id).await.unwrap());
     assert_eq!(store.add_source_secret("crm", "c", at(0)).await.unwrap(), Added);
     assert_eq!(store.source_secrets("crm").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_workspaces_own_secret_is_none_of_a_sources() {
+    let now = 1_767_225_600;
+    let door = open(now, &[("stripe", "whsec_s")]).await;
+    let store = &door.stack.store;
+    let ids = ["u-1".to_owned()];
+    let action = PrivacyAction::SuppressOnly;
+    store.request_privacy(action, Person::User, &ids, at(now)).await.unwrap();
+    let listed = store.list_source_secrets().await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.source.as_str()).collect::<Vec<_>>(), ["stripe"]);
+    let reply = door.post("/v1/webhooks/hubspot", &[], "[]").await;
+    assert_eq!(reply.refused(), (401, "no_secret"));
 }
 
 #[tokio::test]

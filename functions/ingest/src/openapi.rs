@@ -1,4 +1,4 @@
-//! The tracking API as an OpenAPI document, made from the paths and the limits of the code that
+//! The doors of HTTP as an OpenAPI document: the tracking API, webhooks and CloudEvents; made from the paths and the limits of the code that
 //! answers.
 //!
 //! The schemas say what a sender should send. More than that is taken: what a call says in other
@@ -29,14 +29,14 @@ pub(crate) async fn answer() -> Response {
 }
 
 fn document() -> Value {
-    let paths = PATHS.iter().map(|(path, endpoint)| {
-        let post = operation(path, *endpoint);
-        ((*path).to_owned(), json!({ "post": post }))
-    });
+    let tracking = PATHS.iter().map(|(path, endpoint)| (*path, operation(path, *endpoint)));
+    let others = [("/v1/webhooks/{source}", webhook()), ("/v1/cloudevents", cloudevents())];
+    let paths = tracking.chain(others);
+    let paths = paths.map(|(path, post)| (path.to_owned(), json!({ "post": post })));
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Customer lifecycle: tracking API",
+            "title": "Customer lifecycle: events in",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             "description": format!(
@@ -101,6 +101,78 @@ fn operation(path: &str, endpoint: Endpoint) -> Value {
     })
 }
 
+/// A delivery of another system, in whatever form it has.
+fn webhook() -> Value {
+    let refused = json!({ "$ref": "#/components/responses/Refused" });
+    json!({
+        "operationId": "webhook",
+        "summary": "Take a signed delivery of another system",
+        "description":
+            "The source is a feed of the lifecycle file that has a `scheme`, or `stripe` or \
+             `hubspot`. It signs as it always does; there is no write key. After a good signature \
+             the answer is 200: what the feed's map passes over is counted in `ignored`, what \
+             cannot be read is in `rejected` and set aside.",
+        "security": [],
+        "parameters": [{
+            "name": "source",
+            "in": "path",
+            "required": true,
+            "description": "The name of the feed.",
+            "schema": { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$" },
+        }],
+        "requestBody": {
+            "required": true,
+            "content": { "application/json": { "schema": {} } },
+        },
+        "responses": {
+            "200": { "$ref": "#/components/responses/Taken" },
+            "400": refused,
+            "401": refused,
+            "404": refused,
+            "503": { "$ref": "#/components/responses/NotStored" },
+        },
+    })
+}
+
+fn cloudevents() -> Value {
+    let refused = json!({ "$ref": "#/components/responses/Refused" });
+    let event = json!({ "$ref": "#/components/schemas/CloudEvent" });
+    let batch = json!({ "type": "array", "maxItems": MAX_CALLS, "items": event });
+    let attribute = |name: &str| {
+        json!({
+            "name": format!("ce-{name}"),
+            "in": "header",
+            "description": "In binary mode, in which the body is the event's data.",
+            "schema": { "type": "string", "pattern": "^[!-~]+$" },
+        })
+    };
+    let attributes = ["specversion", "id", "source", "type", "subject", "time"].map(attribute);
+    json!({
+        "operationId": "cloudevents",
+        "summary": "Take CloudEvents 1.0",
+        "description":
+            "Structured, binary or a batch. An event counts once under its `source` and `id`. A \
+             feed whose `source` the event's begins with maps it; any other is a tracking call in \
+             its `data`, or an event named by its `type`.",
+        "parameters": attributes,
+        "requestBody": {
+            "required": true,
+            "content": {
+                "application/cloudevents+json": { "schema": event },
+                "application/cloudevents-batch+json": { "schema": batch },
+                "application/json": { "schema": {} },
+            },
+        },
+        "responses": {
+            "200": { "$ref": "#/components/responses/Taken" },
+            "400": refused,
+            "401": refused,
+            "415": refused,
+            "503": { "$ref": "#/components/responses/NotStored" },
+        },
+    })
+}
+
 fn schema_of(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Track => "Track",
@@ -124,6 +196,7 @@ fn schemas() -> Value {
     let mut schemas: Map<String, Value> =
         kinds.iter().map(|kind| (schema_of(*kind).to_owned(), call(*kind))).collect();
     schemas.insert("Batch".to_owned(), batch(&kinds));
+    schemas.insert("CloudEvent".to_owned(), cloudevent());
     schemas.insert("Taken".to_owned(), taken());
     schemas.insert("Problem".to_owned(), problem());
     schemas.into()
@@ -202,6 +275,25 @@ fn batch(kinds: &[EventKind]) -> Value {
     })
 }
 
+/// The attributes of an event (<https://github.com/cloudevents/spec>, 1.0.2).
+fn cloudevent() -> Value {
+    let text = json!({ "type": "string", "minLength": 1 });
+    json!({
+        "type": "object",
+        "required": ["specversion", "id", "source", "type"],
+        "properties": {
+            "specversion": { "const": "1.0" },
+            "id": text,
+            "source": text,
+            "type": text,
+            "subject": { "type": "string", "description": "The customer, where data names none." },
+            "time": { "type": "string", "format": "date-time" },
+            "datacontenttype": text,
+            "data": {},
+        },
+    })
+}
+
 fn taken() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     json!({
@@ -211,6 +303,9 @@ fn taken() -> Value {
             "success": { "const": true },
             "accepted": count,
             "duplicates": count,
+            "ignored": {
+                "description": "What a feed's map passed over.", "type": "integer", "minimum": 0,
+            },
             "rejected": {
                 "type": "array",
                 "items": {
@@ -295,6 +390,6 @@ mod tests {
         }
         let document = document();
         walk(&document, &document);
-        assert_eq!(document["paths"].as_object().unwrap().len(), PATHS.len());
+        assert_eq!(document["paths"].as_object().unwrap().len(), PATHS.len() + 2);
     }
 }

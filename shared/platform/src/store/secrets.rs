@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::attributes::{Reader, item, key, s};
+use super::attributes::{Item, Reader, item, key, s};
 use super::control::hash_of;
 use super::{Store, StoreError};
 
@@ -113,8 +113,8 @@ impl Store {
     /// # Errors
     /// When the table cannot be read.
     pub async fn list_source_secrets(&self) -> Result<Vec<SourceSecret>, StoreError> {
-        let (items, _) = self.query_control("secret", 1_000, None, true).await?;
-        let secrets = items.iter().map(|found| {
+        let secrets = self.source_items().await?;
+        let secrets = secrets.iter().map(|found| {
             let read = Reader { table: "control", item: found };
             let wrong = |what| StoreError::Item { table: "control", what };
             let (source, id) = read.text("sk")?.split_once('#').ok_or(wrong("sk"))?;
@@ -136,7 +136,7 @@ impl Store {
                 return Ok(secrets.get(source).cloned().unwrap_or_default());
             }
         }
-        let (items, _) = self.query_control("secret", 1_000, None, true).await?;
+        let items = self.source_items().await?;
         let mut secrets: BTreeMap<String, Vec<Secret>> = BTreeMap::new();
         for found in &items {
             let read = Reader { table: "control", item: found };
@@ -147,6 +147,17 @@ impl Store {
         let mut cache = self.caches.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         *cache = Some((Instant::now(), Arc::new(secrets)));
         Ok(found)
+    }
+
+    /// The items of all sources. The secret of the workspace itself stands beside them, under a name
+    /// that no source's has.
+    async fn source_items(&self) -> Result<Vec<Item>, StoreError> {
+        let (mut items, _) = self.query_control("secret", 1_000, None, true).await?;
+        items.retain(|found| {
+            let read = Reader { table: "control", item: found };
+            read.maybe_text("sk").is_some_and(|sk| sk.contains('#'))
+        });
+        Ok(items)
     }
 
     fn forget_secrets(&self) {
