@@ -109,11 +109,7 @@ impl World {
         let mut profile = Profile::default();
         fold(&mut profile, &self.lifecycle, &Scope::Whole, &events, now());
         let found = self.stack.store.customer(key).await.unwrap().customer.profile;
-        let untimed = |mut profile: Profile| {
-            profile.traits.values_mut().for_each(|state| state.since = 0);
-            profile
-        };
-        assert_eq!(untimed(found), untimed(profile), "{key}");
+        assert_eq!(found, profile, "{key}");
     }
 
     /// Decides about a customer, as the sweeps do.

@@ -84,7 +84,7 @@ fn folding(c: &mut Criterion) {
     group.bench_function("one event into 60 days", |bench| {
         bench.iter(|| {
             let mut profile = folded.clone();
-            let scope = scope(&profile, &lifecycle, [newest[0].at], now());
+            let scope = scope(&profile, &lifecycle, &newest[..1], now());
             fold(&mut profile, &lifecycle, &scope, black_box(newest), now());
             profile
         });

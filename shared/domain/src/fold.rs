@@ -5,9 +5,8 @@
 //! by the event's own time and id. Doing any fold again changes nothing.
 //!
 //! What holds exactly, for commits at rising instants in any order and batching, against one fold
-//! of everything at the last of them: tallies and newest values are equal cell by cell; so are
-//! traits but for `since` ([`TraitState`]), which may be later where a contrary telling came late;
-//! sets answer the same for every window and look-back the lifecycle has, unless one of them has
+//! of everything at the last of them: tallies and newest values are equal cell by cell, and so are
+//! traits; sets answer the same for every window and look-back the lifecycle has, unless one of them has
 //! ever held more than [`crate::distinct::EXACT_LIMIT`] values, when both are estimates.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +33,11 @@ pub struct HourRange {
     pub to: i64,
 }
 
+impl HourRange {
+    /// All hours there are.
+    pub const ALL: HourRange = HourRange { from: i64::MIN, to: i64::MAX };
+}
+
 /// The hour of the log an instant lies in.
 #[must_use]
 pub fn hour_of(at: Timestamp) -> i64 {
@@ -49,30 +53,43 @@ pub enum Scope {
     Buckets {
         /// Where those buckets start, in seconds since the epoch.
         starts: BTreeSet<i64>,
-        /// The hours of the log that cover them, merged and in order.
+        /// The hours of the log that cover them, merged and in order; [`HourRange::ALL`] where a
+        /// fact was told late: since when it holds, only the tellings around that one know.
         hours: Vec<HourRange>,
     },
 }
 
-/// What has to be read so that events of these instants can be folded in.
+impl Scope {
+    /// Whether the whole log is read.
+    #[must_use]
+    pub fn reads_everything(&self) -> bool {
+        match self {
+            Scope::Whole => true,
+            Scope::Buckets { hours, .. } => hours.as_slice() == [HourRange::ALL],
+        }
+    }
+}
+
+/// What has to be read so that these events can be folded in.
 #[must_use]
-pub fn scope(
-    profile: &Profile,
-    lifecycle: &Lifecycle,
-    times: impl IntoIterator<Item = Timestamp>,
-    now: Timestamp,
-) -> Scope {
+pub fn scope(profile: &Profile, lifecycle: &Lifecycle, events: &[Event], now: Timestamp) -> Scope {
     if !profile.is_new() && profile.measures != lifecycle.measures.fingerprint {
         return Scope::Whole;
     }
     let grid = Grid::of(profile, lifecycle, now);
     let mut starts = BTreeSet::new();
     let mut hours = Vec::new();
-    for at in times {
-        if starts.insert(grid.bucket(at.as_second())) {
-            let (from, to) = grid.span(at.as_second());
+    for event in events {
+        let at = event.at.as_second();
+        if starts.insert(grid.bucket(at)) {
+            let (from, to) = grid.span(at);
             hours.push(HourRange { from: from.div_euclid(HOUR), to: to.div_euclid(HOUR) + 1 });
         }
+    }
+    let is_contrary =
+        |event: &Event| !contradicted(profile, &tellings(lifecycle, [event])).is_empty();
+    if events.iter().any(is_contrary) {
+        return Scope::Buckets { starts, hours: vec![HourRange::ALL] };
     }
     hours.sort_unstable();
     let mut merged: Vec<HourRange> = Vec::with_capacity(hours.len());
@@ -106,12 +123,13 @@ pub fn fold(
     let mut sorted: Vec<&Event> = events.iter().collect();
     sorted.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
     sorted.dedup_by(|a, b| a.id == b.id && a.at == b.at);
+    let read = sorted.clone();
     let touched = Touched::of(scope, &grid);
     sorted.retain(|event| touched.holds(event.at.as_second()));
 
     see(profile, &sorted);
     count(profile, lifecycle, &grid, &starts, &touched, &sorted);
-    tell_traits(profile, lifecycle, &sorted);
+    tell_traits(profile, lifecycle, &sorted, &read);
     forget(profile, &starts);
 }
 
@@ -211,12 +229,17 @@ fn count(
     }
 }
 
-/// Which facts an event tells about this customer: a `group` call those of the account, an
-/// `identify` call those of the user, which an account takes only where its own are silent.
-/// Of two tellings of one fact in one millisecond the later, or else the one of the greater id,
-/// counts.
-fn tell_traits(profile: &mut Profile, lifecycle: &Lifecycle, events: &[&Event]) {
-    let mut told: BTreeMap<(&str, u8, i64), Scalar> = BTreeMap::new();
+/// What was told of facts, by name, the rank of who tells it, and when, in milliseconds.
+type Tellings<'a> = BTreeMap<(&'a str, u8, i64), Scalar>;
+
+/// What events tell about this customer: a `group` call facts of the account, an `identify` call
+/// those of the user, which an account takes only where its own are silent. Of two tellings of one
+/// fact in one millisecond the later in the list counts.
+fn tellings<'a, 'e>(
+    lifecycle: &'a Lifecycle,
+    events: impl IntoIterator<Item = &'e Event>,
+) -> Tellings<'a> {
+    let mut told = Tellings::new();
     for event in events {
         let rank = match (event.kind, lifecycle.subject) {
             (EventKind::Group, Subject::Account) => 1,
@@ -230,7 +253,39 @@ fn tell_traits(profile: &mut Profile, lifecycle: &Lifecycle, events: &[&Event]) 
             }
         }
     }
-    for ((name, rank, at), value) in told {
+    told
+}
+
+/// The facts that were told to be something else at a time at which they were held to be what they
+/// are.
+fn contradicted<'a>(profile: &Profile, told: &Tellings<'a>) -> BTreeSet<&'a str> {
+    let contrary = told.iter().filter(|((name, rank, at), value)| {
+        profile.traits.get(*name).is_some_and(|state| {
+            let is_within = (state.since..=state.at).contains(at);
+            *rank == state.rank && is_within && **value != state.value
+        })
+    });
+    contrary.map(|((name, ..), _)| *name).collect()
+}
+
+/// Merges what events tell; `read` is what was read of the log, those events among it. A fact that
+/// is contradicted is told again from all of it: every telling since the contrary one is there.
+fn tell_traits(profile: &mut Profile, lifecycle: &Lifecycle, events: &[&Event], read: &[&Event]) {
+    let mut told = tellings(lifecycle, events.iter().copied());
+    let again = contradicted(profile, &told);
+    if !again.is_empty() {
+        let all = tellings(lifecycle, read.iter().copied());
+        told.extend(all.into_iter().filter(|((name, ..), _)| again.contains(name)));
+        profile.traits.retain(|name, _| !again.contains(name.as_str()));
+    }
+    // What is newer than anything known from the first on; then what came late, from the last back:
+    // each telling is merged after those that lie between it and what is held.
+    let is_late = |((name, rank, at), _): &((&str, u8, i64), Scalar)| {
+        let known = profile.traits.get(*name).filter(|state| state.rank == *rank);
+        known.is_some_and(|state| *at <= state.at)
+    };
+    let (late, newer): (Vec<_>, Vec<_>) = told.into_iter().partition(is_late);
+    for ((name, rank, at), value) in newer.into_iter().chain(late.into_iter().rev()) {
         match profile.traits.get_mut(name) {
             Some(state) => merge_trait(state, value, at, rank),
             None => {
@@ -242,10 +297,7 @@ fn tell_traits(profile: &mut Profile, lifecycle: &Lifecycle, events: &[&Event]) 
 }
 
 /// The last writer by event time wins; `since` is the first telling after the last different one.
-///
-/// The value, `at` and `other_at` are the same in whichever order tellings come. Of the tellings in
-/// between nothing is kept, so when a different one comes in late, `since` becomes the newest
-/// telling: later than it was, never earlier. A fold of the whole log finds it again.
+/// A telling that contradicts `state` within the time it held is none of this function's.
 fn merge_trait(state: &mut TraitState, value: Scalar, at: i64, rank: u8) {
     if rank < state.rank {
         return;
@@ -257,13 +309,10 @@ fn merge_trait(state: &mut TraitState, value: Scalar, at: i64, rank: u8) {
         if at < state.since && state.other_at.is_none_or(|other| other < at) {
             state.since = at;
         }
-    } else if at >= state.at {
+    } else if at > state.at {
         *state = TraitState { value, at, since: at, other_at: Some(state.at), rank };
     } else {
         state.other_at = Some(state.other_at.map_or(at, |other| other.max(at)));
-        if at >= state.since {
-            state.since = state.at;
-        }
     }
 }
 

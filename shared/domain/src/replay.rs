@@ -75,10 +75,10 @@ impl<'a> Replay<'a> {
         let end = self.seen + self.log[self.seen..].partition_point(|event| event.at <= now);
         let Some(last) = self.log[self.seen..end].last() else { return };
         let profile = &mut self.customer.profile;
-        let times = self.log[self.seen..end].iter().map(|event| event.at);
+        let new = &self.log[self.seen..end];
         let scope = match self.seen {
             0 => Scope::Whole,
-            _ => fold::scope(profile, self.lifecycle, times, last.at),
+            _ => fold::scope(profile, self.lifecycle, new, last.at),
         };
         fold::fold(profile, self.lifecycle, &scope, read(&self.log[..end], &scope), last.at);
         self.seen = end;
@@ -120,6 +120,9 @@ impl<'a> Replay<'a> {
 /// What of a log a scope asks for: all from its first hour on; a fold passes over the rest.
 fn read<'l>(log: &'l [Event], scope: &Scope) -> &'l [Event] {
     let Scope::Buckets { hours, .. } = scope else { return log };
+    if scope.reads_everything() {
+        return log;
+    }
     let Some(HourRange { from, .. }) = hours.first() else { return &[] };
     let first = log.partition_point(|event| event.at.as_second() < from * HOUR);
     &log[first..]

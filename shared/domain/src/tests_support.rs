@@ -72,7 +72,7 @@ pub fn commit(
     new: &[Event],
     now: Timestamp,
 ) {
-    let scope = fold::scope(profile, lifecycle, new.iter().map(|event| event.at), now);
+    let scope = fold::scope(profile, lifecycle, new, now);
     let read: Vec<Event> = match &scope {
         Scope::Whole => log.to_vec(),
         Scope::Buckets { hours, .. } => {

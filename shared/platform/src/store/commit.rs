@@ -160,8 +160,9 @@ impl Store {
         key: &CustomerKey,
         scope: &Scope,
     ) -> Result<Vec<Event>, StoreError> {
-        let Scope::Buckets { hours, .. } = scope else {
-            return self.log(key, Reach::Whole).await;
+        let hours = match scope {
+            Scope::Buckets { hours, .. } if !scope.reads_everything() => hours,
+            _ => return self.log(key, Reach::Whole).await,
         };
         // Collected, because a stream over a closure that borrows is not `Send` to the compiler.
         let reads: Vec<_> = hours.iter().map(|range| self.log(key, Reach::Hours(*range))).collect();
@@ -202,7 +203,7 @@ pub(super) fn scope(
     events: &[Event],
     now: Timestamp,
 ) -> Scope {
-    fold::scope(&before.customer.profile, lifecycle, events.iter().map(|event| event.at), now)
+    fold::scope(&before.customer.profile, lifecycle, events, now)
 }
 
 /// The events whose ids the log does not have, each id once.
