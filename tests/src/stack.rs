@@ -27,7 +27,7 @@ pub struct Stack {
     /// The time; it stands still.
     pub clock: LocalClock,
     // Dropped last: it serves the others.
-    _engine: Engine,
+    engine: Engine,
 }
 
 impl Stack {
@@ -54,6 +54,12 @@ impl Stack {
         let store = Store::new(dynamodb.clone(), tables.clone(), RETENTION_DAYS);
         store.add_write_key(WRITE_KEY, "tests", now).await?;
         let clock = LocalClock::manual(now);
-        Ok(Stack { store, tables, dynamodb, clock, _engine: engine })
+        Ok(Stack { store, tables, dynamodb, clock, engine })
+    }
+
+    /// Where the tables are served, for other processes.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.engine.endpoint()
     }
 }

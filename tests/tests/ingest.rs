@@ -204,6 +204,22 @@ async fn bad_calls_are_set_aside_and_take_no_other_with_them() {
 }
 
 #[tokio::test]
+async fn the_longest_batch_of_five_megabytes_is_taken_whole() {
+    let sut = Sut::users().await;
+    let call = |n: usize| {
+        let (user, note) = (format!("u-{}", n % 400), "x".repeat(1_900));
+        json!({
+            "type": "track", "event": "login", "userId": user, "messageId": format!("m-{n}"),
+            "timestamp": now(), "properties": { "note": note },
+        })
+    };
+    let body = json!({ "batch": (0..2_500).map(call).collect::<Vec<Json>>() }).to_string();
+    assert!((5_000_000..5_300_000).contains(&body.len()), "{}", body.len());
+    taken(&sut.send("/v1/batch", &[BEARER], body.clone()).await, 2_500, 0);
+    taken(&sut.send("/v1/batch", &[BEARER], gzip(body.as_bytes())).await, 0, 2_500);
+}
+
+#[tokio::test]
 async fn a_batch_that_is_too_long_loses_nothing() {
     let sut = Sut::users().await;
     let bad = |n: usize| json!({"type": "page", "n": n});
