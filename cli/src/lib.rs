@@ -8,6 +8,7 @@
 //! [`configuration`] the lifecycle file it goes by.
 
 pub mod apply;
+pub mod audit;
 pub mod cases;
 pub mod clock;
 pub mod configuration;

@@ -9,8 +9,8 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    apply, cases, dev, erase, explain, export, history, import, init, keys, model, plan, run,
-    secrets, simulate, validate,
+    apply, audit, cases, dev, erase, explain, export, history, import, init, keys, model, plan,
+    run, secrets, simulate, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -52,6 +52,7 @@ enum Command {
     Secrets(secrets::SecretsArgs),
     Erase(erase::EraseArgs),
     Export(export::ExportArgs),
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +115,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Secrets(args) => secrets::run(args).await,
         Command::Erase(args) => erase::run(args).await,
         Command::Export(args) => export::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
     }
 }
 

@@ -18,6 +18,8 @@ fn wrong_use_is_exit_code_2() {
         &["run", "ingest"],
         &["keys"],
         &["secrets"],
+        &["audit"],
+        &["audit", "verify", "--root", "4d1c"],
         &["import"],
         &["explain"],
         &["rollback", "first"],
@@ -45,7 +47,7 @@ fn help_and_version_are_answers() {
     let folder = tempfile::tempdir().unwrap();
     for command in [
         "dev", "init", "validate", "test", "apply", "history", "diff", "rollback", "explain",
-        "import", "plan", "simulate", "run", "keys", "secrets",
+        "import", "plan", "simulate", "run", "keys", "secrets", "audit",
     ] {
         let output = output(folder.path(), &[command, "--help"]);
         assert!(output.status.success());

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what these tests share fails as they do")]
 
 mod as_code;
+mod audit;
 mod commands;
 mod dev;
 mod kill;

@@ -16,6 +16,7 @@
 //! knows no AWS, no network, no storage, no environment and no clock.
 
 pub mod alert;
+pub mod audit;
 pub mod cases;
 pub mod customer;
 pub mod decide;

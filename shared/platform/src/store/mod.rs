@@ -5,6 +5,7 @@
 //! this module makes it true once, whatever crashes, repeats or races.
 
 mod attributes;
+mod audit;
 mod bulk;
 mod commit;
 mod control;
@@ -30,6 +31,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use domain::lifecycle::{self, Lifecycle};
 
+pub use audit::JournalPlace;
 pub use bulk::Bulk;
 pub use commit::{Committed, Fate};
 pub use control::{ApplyOutcome, By, Configuration, Finding, Quarantined, WriteKey};

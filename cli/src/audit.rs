@@ -1,0 +1,230 @@
+//! `lifecycle audit verify`: whether every journal is as it was written.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use domain::audit::{Chain, Fault, root};
+use domain::journal::JournalHead;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use platform::store::{CustomerFilter, JournalPlace};
+use platform::{CustomerKey, Store};
+use serde_json::json;
+
+use crate::clock::LocalClock;
+use crate::target::{Target, TargetArgs};
+
+/// How many customers are read at once.
+const PAGE: i32 = 1_000;
+
+/// Prove that nobody changed what was decided
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    Verify(VerifyArgs),
+}
+
+/// Check every journal entry by its hash, and every journal by where its customer's state ends
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Reads all journals and checks each entry by its hash, that it follows from the one \
+before, and that the journal ends where its customer's state says. What was changed, removed, put \
+elsewhere or added is named.\n\n\
+It also prints a root: one hash over the last entries of all journals as of an instant. Keep it where \
+nobody who can write the tables can, and give it back with --root and --until: then a journal that was \
+replaced as a whole is found, too. Erasing a customer's personal data does not change it.",
+    after_long_help = "Examples:\n  \
+lifecycle audit verify --json > audit-2026-11.json\n  \
+lifecycle audit verify --until 2026-11-01T00:00:00Z --root 4d1c…\n\n\
+With --json, one object on standard output:\n  \
+{\"verified\", \"entries\", \"journals\", \"until\", \"root\", \"root_holds\": true|false|null,\n   \
+\"faults\": [{\"customer\", \"seq\", \"code\", \"message\"}]}\n\n\
+Exit codes: 0 all verify, 1 something does not, or could not be read, 2 wrong use."
+)]
+struct VerifyArgs {
+    /// The root is of all entries up to this instant [default: now]
+    #[arg(long, value_name = "INSTANT")]
+    until: Option<Timestamp>,
+    /// Fail unless this is the root
+    #[arg(long, value_name = "HASH", requires = "until")]
+    root: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// A fault and whose journal it is in.
+struct Found {
+    customer: CustomerKey,
+    number: u64,
+    fault: Fault,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Audit {
+    entries: u64,
+    journals: u64,
+    /// The hash of the last entry of each journal by the instant in question.
+    lasts: Vec<String>,
+    found: Vec<Found>,
+}
+
+/// Does what the arguments ask for.
+///
+/// # Errors
+/// When the data cannot be opened or the tables cannot be read.
+pub async fn run(args: AuditArgs) -> Result<ExitCode> {
+    let AuditCommand::Verify(args) = args.command;
+    let target = Target::open(&args.target).await?;
+    let until = args.until.unwrap_or_else(|| LocalClock::system().now());
+    let bar = match std::io::stderr().is_terminal() && !args.json {
+        true => ProgressBar::new_spinner(),
+        false => ProgressBar::hidden(),
+    };
+    bar.set_style(ProgressStyle::with_template("  {spinner} {pos} entries, {per_sec}")?);
+    let audit = verify(&target.store, until, &bar).await?;
+    bar.finish_and_clear();
+
+    let hash = root(audit.lasts.iter().map(String::as_str).collect());
+    let root_holds = args.root.as_ref().map(|expected| expected.eq_ignore_ascii_case(&hash));
+    let verified = audit.found.is_empty() && root_holds != Some(false);
+    let mut out = std::io::stdout();
+    if args.json {
+        let faults = audit.found.iter().map(|found| {
+            json!({
+                "customer": found.customer.id(),
+                "seq": found.number,
+                "code": found.fault.code(),
+                "message": found.fault.to_string(),
+            })
+        });
+        let report = json!({
+            "verified": verified,
+            "entries": audit.entries,
+            "journals": audit.journals,
+            "until": until,
+            "root": hash,
+            "root_holds": root_holds,
+            "faults": faults.collect::<Vec<_>>(),
+        });
+        writeln!(out, "{report}")?;
+    } else {
+        for found in &audit.found {
+            let id = found.customer.id();
+            writeln!(out, "{id}: entry {} {}", found.number, found.fault)?;
+        }
+        let what = if verified { "verified" } else { "NOT verified" };
+        writeln!(out, "{} entries of {} journals: {what}", audit.entries, audit.journals)?;
+        match root_holds {
+            Some(false) => writeln!(out, "root as of {until}: {hash}, which is not the one given")?,
+            _ => writeln!(out, "root as of {until}: {hash}")?,
+        }
+    }
+    Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads where the customers' states end, then all journals: one that goes on meanwhile is longer
+/// than its customer was, never shorter.
+async fn verify(store: &Store, until: Timestamp, bar: &ProgressBar) -> Result<Audit> {
+    let heads = heads(store).await?;
+    let mut audit = Audit::default();
+    let mut seen = HashSet::new();
+    let mut open: Option<(CustomerKey, Chain, Option<String>)> = None;
+    let mut cursor = None;
+    loop {
+        let page = store.journals(cursor.as_deref()).await?;
+        bar.inc(page.items.len() as u64);
+        for place in page.items {
+            if open.as_ref().is_none_or(|(key, ..)| *key != place.key) {
+                if let Some((key, chain, last)) = open.take() {
+                    end(store, &mut audit, &heads, &key, &chain, last).await?;
+                    seen.insert(key);
+                }
+                open = Some((place.key.clone(), Chain::default(), None));
+            }
+            let Some((key, chain, last)) = &mut open else { continue };
+            read(&mut audit, &place, chain, heads.get(key));
+            if let Some(entry) = place.entry.filter(|entry| entry.at <= until) {
+                *last = Some(entry.hash);
+            }
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if let Some((key, chain, last)) = open {
+        end(store, &mut audit, &heads, &key, &chain, last).await?;
+        seen.insert(key);
+    }
+    for (key, head) in heads.iter().filter(|(key, head)| head.seq > 0 && !seen.contains(*key)) {
+        let found = Chain::default().ends(head);
+        audit.found.extend(found.map(|(number, fault)| Found {
+            customer: key.clone(),
+            number,
+            fault,
+        }));
+    }
+    audit
+        .found
+        .sort_by(|a, b| (a.customer.as_str(), a.number).cmp(&(b.customer.as_str(), b.number)));
+    Ok(audit)
+}
+
+/// Where each customer's state says that its journal ends.
+async fn heads(store: &Store) -> Result<HashMap<CustomerKey, JournalHead>> {
+    let mut heads = HashMap::new();
+    let mut cursor = None;
+    loop {
+        let page = store.customers(&CustomerFilter::default(), PAGE, cursor.as_deref()).await?;
+        heads.extend(page.items.into_iter().map(|one| (one.key, one.customer.status.journal)));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(heads);
+        }
+    }
+}
+
+fn read(audit: &mut Audit, place: &JournalPlace, chain: &mut Chain, head: Option<&JournalHead>) {
+    audit.entries += 1;
+    let fault = chain.follow(place.number, place.entry.as_ref());
+    let foreign = head.and_then(|head| chain.contradicts(head));
+    audit.found.extend(fault.into_iter().chain(foreign).map(|(number, fault)| Found {
+        customer: place.key.clone(),
+        number,
+        fault,
+    }));
+}
+
+async fn end(
+    store: &Store,
+    audit: &mut Audit,
+    heads: &HashMap<CustomerKey, JournalHead>,
+    key: &CustomerKey,
+    chain: &Chain,
+    last: Option<String>,
+) -> Result<()> {
+    audit.journals += 1;
+    audit.lasts.extend(last);
+    // Of one that was erased nothing but the journal is left.
+    let Some(head) = heads.get(key) else { return Ok(()) };
+    let mut ends = chain.ends(head);
+    if chain.number > head.seq {
+        // Decided about meanwhile, it should be.
+        ends = chain.ends(&store.customer(key).await?.customer.status.journal);
+        ends = ends.filter(|(_, fault)| *fault == Fault::Foreign);
+    }
+    audit.found.extend(ends.map(|(number, fault)| Found { customer: key.clone(), number, fault }));
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `lifecycle audit verify`: what somebody changed behind the product's back is named.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use lifecycle::embedded::{Engine, Location};
+use lifecycle::pack::database_file;
+use serde_json::{Value as Json, json};
+
+use crate::process::{answer, output};
+
+type Item = HashMap<String, AttributeValue>;
+
+fn verify(folder: &Path, more: &[&str]) -> (Option<i32>, Json) {
+    let output = output(folder, &[&["audit", "verify", "--json"], more].concat());
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// Changes the tables as somebody with access to them could.
+fn tamper(folder: &Path, change: impl AsyncFnOnce(&Client, Vec<Item>)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let file = database_file(&folder.join(".lifecycle"));
+    let engine = Engine::start(Location::File(file)).unwrap();
+    runtime.block_on(async {
+        let client = engine.dynamodb();
+        let entries = client.scan().table_name("lifecycle-journal").send().await.unwrap();
+        change(&client, entries.items.unwrap()).await;
+    });
+}
+
+fn text(item: &Item, name: &str) -> String {
+    item[name].as_s().unwrap().clone()
+}
+
+fn number(item: &Item) -> u64 {
+    item["sk"].as_n().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_journal_that_was_changed_does_not_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    answer(
+        folder,
+        &["simulate", "--accounts", "20", "--months", "6", "--out", "c.jsonl", "--json"],
+    );
+    answer(folder, &["import", "c.jsonl", "--json"]);
+    for day in ["2026-09-01", "2026-10-01", "2026-11-01"] {
+        for function in ["evaluate", "score", "comply"] {
+            answer(folder, &["run", function, "--at", &format!("{day}T06:00:00Z"), "--json"]);
+        }
+    }
+    let (code, report) = verify(folder, &[]);
+    assert_eq!((code, &report["verified"]), (Some(0), &json!(true)), "{report}");
+    assert_eq!(report["faults"], json!([]));
+    let entries = report["entries"].as_u64().unwrap();
+    assert!(entries > 40 && report["journals"].as_u64().unwrap() >= 10, "{report}");
+    let root = report["root"].as_str().unwrap().to_owned();
+    let until = report["until"].as_str().unwrap().to_owned();
+    let kept = ["--until", until.as_str(), "--root", root.as_str()];
+
+    // Later decisions change the root of later instants only.
+    for function in ["evaluate", "comply"] {
+        answer(folder, &["run", function, "--json"]);
+    }
+    let (code, report) = verify(folder, &kept);
+    assert_eq!((code, &report["root_holds"]), (Some(0), &json!(true)), "{report}");
+
+    // One byte of one entry.
+    let mut changed = (String::new(), 0);
+    tamper(folder, async |client, entries| {
+        let mut entry = entries.into_iter().find(|entry| number(entry) == 2).unwrap();
+        changed = (text(&entry, "pk"), 2);
+        let body = text(&entry, "entry").replacen("\"at\":\"2026", "\"at\":\"2025", 1);
+        assert_ne!(body, text(&entry, "entry"));
+        entry.insert("entry".into(), AttributeValue::S(body));
+        let put = client.put_item().table_name("lifecycle-journal").set_item(Some(entry));
+        put.send().await.unwrap();
+    });
+    let (code, report) = verify(folder, &[]);
+    let expected = json!([{
+        "customer": changed.0, "seq": changed.1, "code": "edited",
+        "message": "was changed after it was sealed",
+    }]);
+    assert_eq!((code, &report["faults"]), (Some(1), &expected));
+
+    // A journal without its last entry, and one that is gone with its customer.
+    let mut gone = (String::new(), 0);
+    tamper(folder, async |client, entries| {
+        let of = |key: &str| entries.iter().filter(|entry| text(entry, "pk") == key).count();
+        let last = entries.iter().find(|entry| {
+            let key = text(entry, "pk");
+            key != changed.0 && of(&key) as u64 == number(entry) && number(entry) > 1
+        });
+        let last = last.unwrap();
+        gone = (text(last, "pk"), number(last));
+        let delete = client.delete_item().table_name("lifecycle-journal");
+        let delete = delete.key("pk", last["pk"].clone()).key("sk", last["sk"].clone());
+        delete.send().await.unwrap();
+    });
+    let (code, report) = verify(folder, &kept);
+    assert_eq!(code, Some(1));
+    let found = report["faults"].as_array().unwrap();
+    let missing = found.iter().find(|fault| fault["customer"] == gone.0.as_str()).unwrap();
+    assert_eq!((&missing["seq"], &missing["code"]), (&json!(gone.1), &json!("missing")));
+    assert_eq!(found.len(), 2, "{report}");
+    let said = output(folder, &["audit", "verify"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains(&format!("{}: entry 2 was changed after it was sealed", changed.0)));
+    assert!(said.contains("NOT verified"), "{said}");
+}
