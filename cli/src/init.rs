@@ -10,14 +10,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::builder::PossibleValue;
 use clap::builder::PossibleValuesParser;
+use domain::lifecycle::SCHEMA_FILE;
 use domain::lifecycle::presets::{PRESETS, preset};
+
+use crate::schema;
 
 /// Write a commented lifecycle file to start from.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     long_about = "Write a commented lifecycle file to start from.\n\n\
         The file declares what is counted, the stages a customer goes through, what is promised and \
-        who is told. It is meant to be read aloud and edited: every part of it carries a comment.",
+        who is told. It is meant to be read aloud and edited: every part of it carries a comment.\n\n\
+        The JSON Schema that its first line names is written beside it, for editors to complete it.",
     after_long_help = "Examples:\n  \
         lifecycle init                                a B2B SaaS lifecycle in lifecycle.yaml, and tests\n  \
         lifecycle init --preset ecommerce             a shop's\n  \
@@ -64,11 +68,15 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
     }
     write_file(&args.file, chosen.source, args.force)?;
     write_file(&cases, chosen.cases, args.force)?;
-    let (file, cases) = (args.file.display(), cases.display());
+    // The file's first line names it, for editors. It is nobody's work, so it is replaced.
+    let schema = args.file.with_file_name(SCHEMA_FILE);
+    std::fs::write(&schema, schema::text() + "\n")
+        .with_context(|| format!("cannot write {}", schema.display()))?;
+    let (file, cases, schema) = (args.file.display(), cases.display(), schema.display());
     if args.json {
         let written = serde_json::json!({
             "file": file.to_string(), "tests": cases.to_string(), "preset": chosen.name,
-            "bytes": chosen.source.len(),
+            "bytes": chosen.source.len(), "schema": schema.to_string(),
         });
         writeln!(out, "{written}")?;
     } else {
@@ -139,6 +147,9 @@ mod tests {
             let written = std::fs::read_to_string(file).unwrap();
             assert_eq!(written, preset.source);
             assert!(domain::lifecycle::load(&written).is_ok());
+            assert!(written.contains(&format!("$schema=./{SCHEMA_FILE}")));
+            let schema = std::fs::read_to_string(folder.path().join(SCHEMA_FILE)).unwrap();
+            assert!(serde_json::from_str::<serde_json::Value>(&schema).is_ok());
             assert!(String::from_utf8(out).unwrap().contains("lifecycle validate"));
             let cases = folder.path().join(format!("{}.tests.yaml", preset.name));
             assert_eq!(std::fs::read_to_string(cases).unwrap(), preset.cases);

@@ -2,19 +2,20 @@
 //! DynamoDB.
 //!
 //! Where things live: [`dev`] serves the pack, [`pack`] is the pack itself, [`embedded`] what it
-//! runs on; [`import`], [`init`], [`validate`], [`simulate`], [`model`] (`train`, `score` and `alive`),
-//! [`run`], [`keys`], [`secrets`], [`erase`], [`export`], [`cases`] (`lifecycle test`), [`explain`],
-//! [`plan`], [`apply`] and [`history`] are commands; [`target`] is the workspace a command works on and
-//! [`configuration`] the lifecycle file it goes by.
+//! runs on; [`target`] is the workspace a command works on and [`configuration`] the lifecycle file it
+//! goes by; [`by_hand`] is what people decide, [`cases`] is `lifecycle test`, [`model`] is `train`,
+//! `score` and `alive`. The others are the commands of their names.
 
 pub mod apply;
 pub mod audit;
+pub mod by_hand;
 pub mod cases;
 pub mod clock;
 pub mod configuration;
 pub mod dev;
 pub mod embedded;
 pub mod erase;
+pub mod eval;
 pub mod explain;
 pub mod export;
 pub mod history;
@@ -26,6 +27,7 @@ pub mod model;
 pub mod pack;
 pub mod plan;
 pub mod run;
+pub mod schema;
 pub mod secrets;
 pub mod simulate;
 pub mod target;

@@ -9,8 +9,8 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    apply, audit, cases, dev, erase, explain, export, history, import, init, keys, model, plan,
-    run, secrets, simulate, validate,
+    apply, audit, by_hand, cases, dev, erase, eval, explain, export, history, import, init, keys,
+    model, plan, run, schema, secrets, simulate, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -35,6 +35,8 @@ enum Command {
     Dev(dev::DevArgs),
     Init(init::Args),
     Validate(validate::Args),
+    Schema(schema::Args),
+    Eval(eval::Args),
     Test(cases::TestArgs),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
@@ -49,6 +51,9 @@ enum Command {
     Alive(model::alive::Args),
     Run(run::RunArgs),
     Keys(keys::KeysArgs),
+    Move(by_hand::MoveArgs),
+    Release(by_hand::ReleaseArgs),
+    Ack(by_hand::AckArgs),
     Secrets(secrets::SecretsArgs),
     Erase(erase::EraseArgs),
     Export(export::ExportArgs),
@@ -83,6 +88,8 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Validate(args) => {
             validate::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
         }
+        Command::Schema(schema::Args {}) => schema::run(&mut std::io::stdout()),
+        Command::Eval(args) => eval::run(&args, &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Test(args) => cases::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
@@ -112,6 +119,9 @@ async fn execute(command: Command) -> Result<ExitCode> {
         }
         Command::Run(args) => run::run(args).await,
         Command::Keys(args) => keys::run(args).await,
+        Command::Move(args) => by_hand::move_customer(args).await,
+        Command::Release(args) => by_hand::release(args).await,
+        Command::Ack(args) => by_hand::acknowledge(args).await,
         Command::Secrets(args) => secrets::run(args).await,
         Command::Erase(args) => erase::run(args).await,
         Command::Export(args) => export::run(args).await,

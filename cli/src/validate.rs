@@ -1,45 +1,64 @@
 //! `lifecycle validate`: is a lifecycle file right, and if not, where and why.
 //!
-//! Needs no tables and no network: the file is all it reads.
+//! Needs no tables and no network: the files are all it reads.
 
-use std::io::{IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Read as _, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use domain::lifecycle::{Color, Diagnostic, Lifecycle, Severity, Subject, load};
+use domain::lifecycle::{Color, Diagnostic, Lifecycle, Severity, Subject, examine, load};
 use sha2::{Digest as _, Sha256};
+
+use crate::schema;
 
 /// Check a lifecycle file.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    long_about = "Check a lifecycle file.\n\n\
+    long_about = "Check lifecycle files.\n\n\
         Every name, type, condition and reference is checked, and everything that is wrong is shown \
-        with its line, its column and what to do about it. Nothing is changed and nothing but the \
-        file is read, so it fits an editor or a pull request check.",
+        with its line, its column and what to do about it. Conditions are asked about made-up \
+        customers, which finds those that nobody can meet and stages that two rules claim at once. \
+        Nothing is changed and nothing but the files is read, so it fits an editor or a pull request \
+        check.",
     after_long_help = "Examples:\n  \
         lifecycle validate\n  \
-        lifecycle validate staging.yaml\n  \
-        lifecycle validate --json | jq '.errors[] | \"\\(.line): \\(.message)\"'\n\n\
+        lifecycle validate staging.yaml production.yaml\n  \
+        git show main:lifecycle.yaml | lifecycle validate -\n  \
+        lifecycle validate --json | jq '.errors[] | \"\\(.line): \\(.message)\"'\n  \
+        lifecycle validate --schema > lifecycle.schema.json\n\n\
         With --json, one object on standard output:\n  \
-        {\"valid\", \"file\", \"hash\", \"errors\": [{\"message\", \"line\", \"column\", \"label\", \
-        \"help\", \"severity\"}], \"warnings\": […], \"stages\": [names]}\n\n\
+        {\"valid\", \"file\", \"hash\", \"errors\": [{\"severity\", \"code\", \"message\", \"line\", \"column\", \
+        \"end_line\", \"end_column\", \"label\", \"help\"}], \"warnings\": […], \"notes\": […], \"stages\": [names]}; \
+        for several files {\"valid\", \"files\": [those objects]}\n\n\
         Exit codes: 0 valid (warnings or not), 1 not valid or not readable, 2 wrong use."
 )]
 pub struct Args {
-    /// The lifecycle file.
+    /// The lifecycle files; `-` for standard input.
     #[arg(value_name = "FILE", default_value = "lifecycle.yaml")]
-    pub file: PathBuf,
+    pub files: Vec<PathBuf>,
     /// Answer with one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Show what is worth knowing, too: what missing facts do to each condition.
+    #[arg(long)]
+    pub notes: bool,
+    /// Warnings fail as errors do.
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the JSON Schema of the file, and check nothing.
+    #[arg(long, conflicts_with_all = ["json", "notes", "strict", "files"])]
+    pub schema: bool,
 }
 
-/// Checks the file: what is wrong goes to `err`, a line that sums it up or the JSON to `out`.
+/// Checks the files: what is wrong goes to `err`, a line that sums each up or the JSON to `out`.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When a file cannot be read.
 pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<ExitCode> {
+    if args.schema {
+        return schema::run(out);
+    }
     let color = if std::io::stderr().is_terminal() { Color::Terminal } else { Color::Plain };
     run_in(args, color, out, err)
 }
@@ -50,79 +69,141 @@ fn run_in(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> Result<ExitCode> {
-    let file = args.file.display().to_string();
-    let bytes = std::fs::read(&args.file).with_context(|| match args.file.exists() {
+    let mut checks = Vec::new();
+    for path in &args.files {
+        checks.push(Check::of(path)?);
+    }
+    let is_good = checks.iter().all(|check| check.is_good(args));
+    if args.json {
+        let mut answers: Vec<_> = checks.iter().map(Check::json).collect();
+        let answer = match answers.len() {
+            1 => answers.remove(0),
+            _ => serde_json::json!({ "valid": is_good, "files": answers }),
+        };
+        writeln!(out, "{answer}")?;
+    } else {
+        for check in &checks {
+            check.print(args, color, out, err)?;
+        }
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One file with everything that is said about it.
+struct Check {
+    file: String,
+    source: String,
+    lifecycle: Option<Lifecycle>,
+    found: Vec<Diagnostic>,
+}
+
+impl Check {
+    fn of(path: &Path) -> Result<Check> {
+        let (file, bytes) = read(path)?;
+        let source = String::from_utf8(bytes).with_context(|| format!("{file} is not UTF-8"))?;
+        let (lifecycle, found) = match load(&source) {
+            Ok(lifecycle) => {
+                let mut found = lifecycle.warnings.clone();
+                found.extend(examine(&source, &lifecycle));
+                found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+                (Some(lifecycle), found)
+            }
+            Err(found) => (None, found),
+        };
+        Ok(Check { file, source, lifecycle, found })
+    }
+
+    fn of_severity(&self, severity: Severity) -> Vec<&Diagnostic> {
+        self.found.iter().filter(|diagnostic| diagnostic.severity == severity).collect()
+    }
+
+    fn is_good(&self, args: &Args) -> bool {
+        let is_doubtful = args.strict && !self.of_severity(Severity::Warning).is_empty();
+        self.lifecycle.is_some() && !is_doubtful
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let stages = self.lifecycle.iter().flat_map(|lifecycle| &lifecycle.stages);
+        serde_json::json!({
+            "valid": self.lifecycle.is_some(),
+            "file": self.file,
+            "hash": domain::hex(&Sha256::digest(self.source.as_bytes())),
+            "errors": self.of_severity(Severity::Error),
+            "warnings": self.of_severity(Severity::Warning),
+            "notes": self.of_severity(Severity::Note),
+            "stages": stages.map(|stage| stage.name.as_str()).collect::<Vec<_>>(),
+        })
+    }
+
+    fn print(
+        &self,
+        args: &Args,
+        color: Color,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> Result<()> {
+        let is_shown = |found: &&Diagnostic| args.notes || found.severity != Severity::Note;
+        for diagnostic in self.found.iter().filter(is_shown) {
+            writeln!(err, "{}\n", diagnostic.render(&self.file, &self.source, color))?;
+        }
+        match &self.lifecycle {
+            Some(lifecycle) => writeln!(out, "{}", self.summary(lifecycle, args))?,
+            None => writeln!(err, "{} is not valid: {}.", self.file, self.tally())?,
+        }
+        Ok(())
+    }
+
+    /// One line on what a valid file declares.
+    fn summary(&self, lifecycle: &Lifecycle, args: &Args) -> String {
+        let subject = match lifecycle.subject {
+            Subject::Account => "customers are accounts",
+            Subject::User => "customers are users",
+        };
+        let parts = [
+            count(lifecycle.stages.len(), "stage"),
+            count(lifecycle.metrics.len(), "metric"),
+            count(lifecycle.traits.len(), "trait"),
+            count(lifecycle.segments.len(), "segment"),
+            count(lifecycle.standards.len(), "standard"),
+            count(lifecycle.routes.len(), "alert route"),
+        ];
+        let mut line = format!("{} is valid: {}; {subject}", self.file, parts.join(", "));
+        let said = self.tally();
+        if !said.is_empty() {
+            line.push_str(&format!(" ({said})"));
+        }
+        if !args.notes && !self.of_severity(Severity::Note).is_empty() {
+            line.push_str("; --notes shows the notes");
+        }
+        line.push('.');
+        line
+    }
+
+    fn tally(&self) -> String {
+        let nouns =
+            [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")];
+        let parts = nouns.map(|(severity, noun)| match self.of_severity(severity).len() {
+            0 => String::new(),
+            number => count(number, noun),
+        });
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(", ")
+    }
+}
+
+/// The file's name for people, and its bytes.
+fn read(path: &Path) -> Result<(String, Vec<u8>)> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+        return Ok(("standard input".to_owned(), bytes));
+    }
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).with_context(|| match path.exists() {
         true => format!("cannot read {file}"),
         false => format!("there is no {file}: `lifecycle init` writes one to start from"),
     })?;
-    let source = String::from_utf8(bytes).with_context(|| format!("{file} is not UTF-8"))?;
-    let loaded = load(&source);
-    let found: &[Diagnostic] = match &loaded {
-        Ok(lifecycle) => &lifecycle.warnings,
-        Err(found) => found,
-    };
-    if args.json {
-        writeln!(out, "{}", answer(&file, &source, loaded.as_ref().ok(), found))?;
-    } else {
-        for diagnostic in found {
-            writeln!(err, "{}\n", diagnostic.render(&file, &source, color))?;
-        }
-        match &loaded {
-            Ok(lifecycle) => writeln!(out, "{}", summary(&file, lifecycle))?,
-            Err(found) => writeln!(err, "{file} is not valid: {}.", tally(found))?,
-        }
-    }
-    Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn answer(
-    file: &str,
-    source: &str,
-    lifecycle: Option<&Lifecycle>,
-    found: &[Diagnostic],
-) -> serde_json::Value {
-    let of = |severity| -> Vec<&Diagnostic> {
-        found.iter().filter(|diagnostic| diagnostic.severity == severity).collect()
-    };
-    let stages = lifecycle.map_or(&[][..], |lifecycle| &lifecycle.stages);
-    serde_json::json!({
-        "valid": lifecycle.is_some(),
-        "file": file,
-        "hash": domain::hex(&Sha256::digest(source.as_bytes())),
-        "errors": of(Severity::Error),
-        "warnings": of(Severity::Warning),
-        "stages": stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>(),
-    })
-}
-
-/// One line on what a valid file declares.
-fn summary(file: &str, lifecycle: &Lifecycle) -> String {
-    let subject = match lifecycle.subject {
-        Subject::Account => "customers are accounts",
-        Subject::User => "customers are users",
-    };
-    let parts = [
-        count(lifecycle.stages.len(), "stage"),
-        count(lifecycle.metrics.len(), "metric"),
-        count(lifecycle.traits.len(), "trait"),
-        count(lifecycle.segments.len(), "segment"),
-        count(lifecycle.standards.len(), "standard"),
-        count(lifecycle.routes.len(), "alert route"),
-    ];
-    let mut line = format!("{file} is valid: {}; {subject}", parts.join(", "));
-    if !lifecycle.warnings.is_empty() {
-        line.push_str(&format!(" ({})", count(lifecycle.warnings.len(), "warning")));
-    }
-    line.push('.');
-    line
-}
-
-fn tally(found: &[Diagnostic]) -> String {
-    let errors = found.iter().filter(|one| one.severity == Severity::Error).count();
-    match found.len() - errors {
-        0 => count(errors, "error"),
-        warnings => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
-    }
+    Ok((file, bytes))
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -140,17 +221,25 @@ mod tests {
         err: String,
     }
 
-    fn check(source: &str, json: bool) -> Ran {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("lifecycle.yaml");
-        std::fs::write(&file, source).unwrap();
+    fn args(files: Vec<PathBuf>, json: bool) -> Args {
+        Args { files, json, notes: false, strict: false, schema: false }
+    }
+
+    fn ran(args: &Args) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run_in(&Args { file, json }, Color::Plain, &mut out, &mut err).unwrap();
+        let code = run_in(args, Color::Plain, &mut out, &mut err).unwrap();
         Ran {
             is_success: format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS),
             out: String::from_utf8(out).unwrap(),
             err: String::from_utf8(err).unwrap(),
         }
+    }
+
+    fn check(source: &str, json: bool) -> Ran {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lifecycle.yaml");
+        std::fs::write(&file, source).unwrap();
+        ran(&args(vec![file], json))
     }
 
     #[test]
@@ -160,6 +249,7 @@ mod tests {
             assert!(ran.is_success, "{}", ran.err);
             assert!(ran.out.contains("lifecycle.yaml is valid: "), "{}", ran.out);
             assert_eq!(ran.out.lines().count(), 1);
+            assert_eq!(ran.err, "", "nothing is doubtful about it");
         }
     }
 
@@ -182,18 +272,49 @@ mod tests {
         assert_eq!(good["valid"], true);
         assert_eq!(good["hash"], load(PRESETS[0].source).unwrap().hash);
         assert!(!good["stages"].as_array().unwrap().is_empty());
+        assert!(!good["notes"].as_array().unwrap().is_empty());
 
         let bad: serde_json::Value =
             serde_json::from_str(&check("version: 1\nstags: {}\n", true).out).unwrap();
         assert_eq!(bad["valid"], false);
-        assert_eq!(bad["errors"][0]["severity"], "error");
-        assert_eq!(bad["errors"][0]["line"], 2);
+        let error = &bad["errors"].as_array().unwrap().iter().find(|e| e["line"] == 2).unwrap();
+        assert_eq!((&error["severity"], &error["code"]), (&"error".into(), &"yaml".into()));
+        assert_eq!((&error["column"], &error["end_column"]), (&1.into(), &6.into()));
         assert_eq!(bad["stages"], serde_json::json!([]));
     }
 
     #[test]
+    fn several_files_are_checked_and_one_that_is_wrong_fails_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad) = (folder.path().join("good.yaml"), folder.path().join("bad.yaml"));
+        std::fs::write(&good, PRESETS[0].source).unwrap();
+        std::fs::write(&bad, "version: 2\n").unwrap();
+        let both = ran(&args(vec![good.clone(), bad], true));
+        assert!(!both.is_success);
+        let answer: serde_json::Value = serde_json::from_str(&both.out).unwrap();
+        assert_eq!((&answer["valid"], &answer["files"][0]["valid"]), (&false.into(), &true.into()));
+        assert!(ran(&args(vec![good.clone(), good], false)).is_success);
+    }
+
+    #[test]
+    fn warnings_fail_where_they_are_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lifecycle.yaml");
+        let source = "version: 1\nmetrics: { idle: { days_since: login } }\n\
+            stages: { a: { enter: { when: metrics.idle > 5 && metrics.idle < 3 } } }\n";
+        std::fs::write(&file, source).unwrap();
+        let lenient = ran(&args(vec![file.clone()], false));
+        assert!(
+            lenient.is_success && lenient.err.contains("no customer can meet"),
+            "{}",
+            lenient.err
+        );
+        assert!(!ran(&Args { strict: true, ..args(vec![file], false) }).is_success);
+    }
+
+    #[test]
     fn a_file_that_is_not_there_is_said_with_what_to_do() {
-        let args = Args { file: "no/such.yaml".into(), json: false };
+        let args = args(vec!["no/such.yaml".into()], false);
         let error = run_in(&args, Color::Plain, &mut Vec::new(), &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("lifecycle init"), "{error}");
     }

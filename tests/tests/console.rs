@@ -111,8 +111,7 @@ impl Workspace {
         for _ in 0..8 {
             let before = self.store.customer(key).await.unwrap();
             let decision = decide(&before.customer, &self.lifecycle, self.now);
-            let mut changes: Vec<_> = decision.stage.change.into_iter().collect();
-            changes.extend(decision.findings);
+            let mut changes = decision.into_changes();
             let assessed = assess_risk(&before.customer, &self.lifecycle, self.now);
             let risk = assessed.as_ref().map(|(risk, _)| RiskState {
                 probability: risk.probability,
@@ -234,7 +233,10 @@ async fn a_customer_is_told_as_of_now_with_what_was_decided() {
     assert_eq!(customer["id"], "acme");
     assert_eq!(
         customer["stage"],
-        json!({"name": "customer", "since": "2026-03-10T12:00:00Z", "days": 0})
+        json!({
+            "name": "customer", "since": "2026-03-10T12:00:00Z", "days": 0, "pace": null,
+            "handoff": null, "checkpoints": [],
+        })
     );
     assert_eq!(customer["previous_stage"], Value::Null);
     assert_eq!(customer["traits"], json!({"plan": "team"}));
@@ -589,7 +591,10 @@ async fn the_document_describes_every_route() {
             "/api/customers/{id}",
             "/api/customers/{id}/events",
             "/api/customers/{id}/explain",
+            "/api/customers/{id}/handoff/ack",
             "/api/customers/{id}/journal",
+            "/api/customers/{id}/move",
+            "/api/customers/{id}/release",
             "/api/findings",
             "/api/lifecycle",
             "/api/openapi.json",
@@ -601,13 +606,18 @@ async fn the_document_describes_every_route() {
         ])
     );
     let mut names = BTreeSet::new();
-    for (path, item) in paths {
-        let operation = &item["get"];
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().values();
+        methods.map(move |operation| (path, operation))
+    });
+    for (path, operation) in operations {
         assert!(names.insert(operation["operationId"].as_str().unwrap()), "{path}");
         assert!(operation["summary"].is_string(), "{path}");
         let answers = operation["responses"].as_object().unwrap();
-        assert!(answers["200"]["content"]["application/json"]["schema"].is_object(), "{path}");
-        for (status, answer) in answers.iter().filter(|(status, _)| *status != "200") {
+        let is_good = |status: &&String| status.starts_with('2');
+        let (_, good) = answers.iter().find(|(status, _)| is_good(status)).unwrap();
+        assert!(good["content"]["application/json"]["schema"].is_object(), "{path}");
+        for (status, answer) in answers.iter().filter(|(status, _)| !is_good(status)) {
             let schema = &answer["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{path} {status}");
         }
@@ -643,4 +653,143 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
         _ => {}
     }
+}
+
+const BY_HAND: &str = r#"
+version: 1
+subject: account
+traits: { plan: [trial, team] }
+metrics: { logins_7d: { count: login, over: 7d } }
+stages:
+  trialing:
+    enter: { when: traits.plan == "trial", priority: 10 }
+    target: 5d
+    stuck: 10d
+    checkpoints:
+      first_login: { when: metrics.logins_7d > 0, target: 2d }
+      ten_logins: { when: metrics.logins_7d >= 10 }
+  customer:
+    enter: { when: traits.plan == "team", priority: 20 }
+    handoff: { to: success, ack_within: 2d }
+"#;
+
+impl Workspace {
+    async fn by_hand() -> Workspace {
+        let stack = Stack::start(BY_HAND, now()).await.unwrap();
+        let mut workspace = Workspace::over(stack);
+        workspace.lifecycle = load(BY_HAND).unwrap();
+        workspace
+    }
+
+    async fn send(&self, method: Method, path: &str, kind: &str, body: Value) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", kind)
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let response = self.api.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, "application/json", body).await
+    }
+}
+
+#[tokio::test]
+async fn a_customer_moved_by_hand_stays_and_automation_proposes() {
+    let workspace = Workspace::by_hand().await;
+    workspace.account("acme", "trial", &[1]).await;
+    let asked = json!({"to": "customer", "reason": "we spoke", "author": "kim"});
+    let moved = workspace.post("/api/customers/acme/move", asked).await;
+    assert_eq!(moved.status, StatusCode::OK, "{}", moved.body);
+    assert_eq!(moved.body["stage"]["name"], "customer");
+    assert_eq!(moved.body["hold"]["author"], "kim");
+    assert_eq!(moved.body["stage"]["handoff"]["state"], "pending");
+
+    let key = CustomerKey::subject("acme");
+    workspace.settle(&key).await;
+    let held = workspace.get("/api/customers/acme").await;
+    assert_eq!(held["stage"]["name"], "customer");
+    assert_eq!(held["proposed"]["to"], "trialing");
+    assert_eq!(held["proposed"]["rule"], "stages.trialing.enter");
+
+    let journal = workspace.get("/api/customers/acme/journal").await;
+    let entries = journal["items"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["author"] == "kim").unwrap();
+    assert_eq!((&entry["reason"], &entry["to"]), (&json!("we spoke"), &json!("customer")));
+    let sealed: Vec<JournalEntry> =
+        entries.iter().rev().map(|entry| serde_json::from_value(entry.clone()).unwrap()).collect();
+    assert_eq!(first_break(&sealed), None);
+
+    let by = json!({"author": "lee"});
+    let released = workspace
+        .send(Method::DELETE, "/api/customers/acme/move", "application/json", by.clone())
+        .await;
+    assert_eq!((released.status, &released.body["hold"]), (StatusCode::OK, &Value::Null));
+    workspace.settle(&key).await;
+    assert_eq!(workspace.get("/api/customers/acme").await["stage"]["name"], "trialing");
+    let again = workspace.post("/api/customers/acme/release", by).await;
+    assert_eq!((again.status, &again.body["code"]), (StatusCode::CONFLICT, &json!("not_held")));
+}
+
+#[tokio::test]
+async fn what_a_person_cannot_do_is_said() {
+    let workspace = Workspace::by_hand().await;
+    workspace.account("acme", "trial", &[1]).await;
+    let path = "/api/customers/acme/move";
+    let good = json!({"to": "customer", "reason": "x", "author": "kim"});
+    for (change, status, code) in [
+        (json!({"to": "custmer"}), 400, "unknown_stage"),
+        (json!({"reason": null}), 400, "reason_missing"),
+        (json!({"author": " "}), 400, "author_missing"),
+        (json!({"until": "2020-01-01"}), 400, "until_past"),
+        (json!({"until": "soon"}), 400, "invalid_until"),
+        (json!({"stage": "customer"}), 400, "invalid_body"),
+        (json!({"reason": "x".repeat(20_000)}), 400, "invalid_body"),
+    ] {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let answer = workspace.post(path, body).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (status, &json!(code)));
+    }
+    let foreign = workspace.send(Method::POST, path, "text/plain", good.clone()).await;
+    assert_eq!(foreign.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let nobody = workspace.post("/api/customers/nobody/move", good).await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    assert_eq!(workspace.get("/api/customers/acme").await["hold"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_stage_says_how_it_goes_and_a_handoff_is_acknowledged() {
+    let workspace = Workspace::by_hand().await;
+    workspace.account("slow", "trial", &[1]).await;
+    workspace.account("acme", "team", &[1]).await;
+    let slow = workspace.get("/api/customers/slow").await;
+    assert_eq!(slow["stage"]["pace"], "on_track");
+    let checkpoints = slow["stage"]["checkpoints"].as_array().unwrap();
+    assert_eq!((&checkpoints[0]["done"], &checkpoints[1]["done"]), (&json!(true), &json!(false)));
+    assert!(checkpoints[0]["at"].is_string() && checkpoints[1]["at"].is_null());
+
+    let (pending, _) = workspace.all("/api/customers?handoff=pending", 100).await;
+    assert_eq!(pending.len(), 1);
+    assert_eq!((&pending[0]["id"], &pending[0]["pace"]), (&json!("acme"), &Value::Null));
+    let (on_track, _) = workspace.all("/api/customers?pace=on_track", 100).await;
+    assert_eq!(on_track[0]["id"], "slow");
+    workspace.problem(Method::GET, "/api/customers?pace=slow", 400, "unknown_pace").await;
+
+    let ack = "/api/customers/acme/handoff/ack";
+    let done = workspace.post(ack, json!({"author": "sam"})).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    let handoff = &done.body["stage"]["handoff"];
+    assert_eq!(
+        (&handoff["state"], &handoff["acknowledged_by"]),
+        (&json!("acknowledged"), &json!("sam"))
+    );
+    let again = workspace.post(ack, json!({"author": "sam"})).await;
+    assert_eq!((again.status, &again.body["code"]), (StatusCode::CONFLICT, &json!("no_handoff")));
 }

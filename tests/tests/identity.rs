@@ -117,9 +117,7 @@ impl World {
         for _ in 0..4 {
             let before = self.stack.store.customer(key).await.unwrap();
             let decision = decide(&before.customer, &self.lifecycle, now());
-            let mut changes: Vec<_> = decision.stage.change.into_iter().collect();
-            changes.extend(decision.findings);
-            let decisions = Decisions::of(changes);
+            let decisions = Decisions::of(decision.into_changes());
             self.stack.store.decide(&before, &decisions, &self.lifecycle, now()).await.unwrap();
         }
     }

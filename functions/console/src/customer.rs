@@ -9,7 +9,8 @@ use domain::customer::OpenFinding;
 use domain::facts::Facts;
 use domain::journal::number_json;
 use domain::lifecycle::Lifecycle;
-use domain::score;
+use domain::pace::{HandoffPace, pace};
+use domain::{checkpoint, decide, score};
 use jiff::Timestamp;
 use platform::store::finding_id;
 use platform::{Store, Versioned};
@@ -35,6 +36,12 @@ pub(crate) struct Customer {
     /// The stage before it.
     #[schema(required)]
     previous_stage: Option<String>,
+    /// The person who chose the stage, while automation keeps away; else null.
+    #[schema(required)]
+    hold: Option<Hold>,
+    /// The move that automation would make, were the customer not held; else null.
+    #[schema(required)]
+    proposed: Option<Proposed>,
     /// The health as of now; null where the lifecycle file scores none.
     #[schema(required)]
     health: Option<Health>,
@@ -74,6 +81,77 @@ pub(crate) struct Stage {
     pub(crate) since: Timestamp,
     /// Whole days (of 24 hours) since then.
     pub(crate) days: i64,
+    /// `on_track`, `behind` or `stuck`, by the stage's times; null where it has none.
+    #[schema(required, example = "on_track")]
+    pub(crate) pace: Option<&'static str>,
+    /// Who takes the customer over; null where nobody has to.
+    #[schema(required)]
+    pub(crate) handoff: Option<Handoff>,
+    /// The stage's milestones, in the order of the lifecycle file.
+    pub(crate) checkpoints: Vec<Checkpoint>,
+}
+
+/// Who takes a customer over with its stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Handoff {
+    /// A trait, a team or an address.
+    to: String,
+    /// `pending`, `overdue` or `acknowledged`.
+    #[schema(example = "pending")]
+    state: &'static str,
+    /// Since when.
+    since: Timestamp,
+    /// By when it is to be acknowledged.
+    #[schema(required)]
+    due: Option<Timestamp>,
+    /// Who acknowledged it.
+    #[schema(required)]
+    acknowledged_by: Option<String>,
+    /// When.
+    #[schema(required)]
+    acknowledged_at: Option<Timestamp>,
+}
+
+/// A milestone of the present stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Checkpoint {
+    /// Its name in the lifecycle file.
+    name: String,
+    /// Whether it was reached in this visit.
+    done: bool,
+    /// When it was reached.
+    #[schema(required)]
+    at: Option<Timestamp>,
+    /// By when it should be.
+    #[schema(required)]
+    due: Option<Timestamp>,
+    /// Whether it was not reached by then.
+    late: bool,
+}
+
+/// A stage that a person chose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Hold {
+    /// Who.
+    author: String,
+    /// Why.
+    reason: String,
+    /// Since when.
+    since: Timestamp,
+    /// When automation takes over again; null for not by itself.
+    #[schema(required)]
+    until: Option<Timestamp>,
+}
+
+/// A move that automation would make.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Proposed {
+    /// The stage.
+    to: String,
+    /// The rule of the lifecycle file.
+    rule: String,
+    /// Why.
+    reasons: Vec<Reason>,
 }
 
 /// A health score, and what it is made of.
@@ -192,20 +270,27 @@ impl CustomerId {
 
 impl Customer {
     /// A customer as of now.
-    fn new(found: &Versioned, lifecycle: &Lifecycle, now: Timestamp) -> Customer {
+    pub(crate) fn new(found: &Versioned, lifecycle: &Lifecycle, now: Timestamp) -> Customer {
         let status = &found.customer.status;
         let facts = Facts::new(&found.customer, lifecycle, now);
         let (first_seen, last_seen) = seen(found);
         Customer {
             id: found.key.id().to_owned(),
-            stage: stage(found, now),
+            stage: stage(&facts),
             previous_stage: status.previous_stage.clone(),
+            hold: status.held(now).map(|hold| Hold {
+                author: hold.author.clone(),
+                reason: hold.reason.clone(),
+                since: hold.since,
+                until: hold.until,
+            }),
+            proposed: proposed(&facts),
             health: score::health(&facts).map(Health::from),
             risk: risk(&facts),
             segments: segments(&facts),
             traits: traits(&facts),
             metrics: metrics(&facts),
-            findings: status.findings.iter().map(|open| finding(found, open, lifecycle)).collect(),
+            findings: status.findings.iter().map(|open| finding(found, open, &facts)).collect(),
             tasks: Vec::new(),
             first_seen,
             last_seen,
@@ -233,10 +318,41 @@ impl From<score::Health> for Health {
 }
 
 /// The present stage of a customer.
-pub(crate) fn stage(found: &Versioned, now: Timestamp) -> Option<Stage> {
-    let stage = found.customer.status.stage.as_ref()?;
+pub(crate) fn stage(facts: &Facts<'_>) -> Option<Stage> {
+    let (status, now) = (&facts.customer.status, facts.as_of);
+    let stage = status.stage.as_ref()?;
     let days = (now.as_second() - stage.since.as_second()).div_euclid(DAY_SECONDS);
-    Some(Stage { name: stage.name.clone(), since: stage.since, days })
+    let handoff = status.handoff.as_ref().map(|handoff| Handoff {
+        to: handoff.to.clone(),
+        state: HandoffPace::of(handoff, now).as_str(),
+        since: handoff.since,
+        due: handoff.due,
+        acknowledged_by: handoff.acknowledged.as_ref().map(|by| by.author.clone()),
+        acknowledged_at: handoff.acknowledged.as_ref().map(|by| by.at),
+    });
+    let checkpoints = checkpoint::progress(facts).into_iter().map(|progress| Checkpoint {
+        name: progress.name.to_owned(),
+        done: progress.reached.is_some(),
+        at: progress.reached,
+        due: progress.due,
+        late: progress.is_late(now),
+    });
+    Some(Stage {
+        name: stage.name.clone(),
+        since: stage.since,
+        days,
+        pace: pace(facts).map(|pace| pace.as_str()),
+        handoff,
+        checkpoints: checkpoints.collect(),
+    })
+}
+
+/// What automation would do with a customer that a person holds.
+fn proposed(facts: &Facts<'_>) -> Option<Proposed> {
+    facts.customer.status.held(facts.as_of)?;
+    let change = decide::step(facts.customer, facts.lifecycle, facts.as_of).proposed?;
+    let (rule, reasons) = (change.rule, reasons(change.reasons));
+    Some(Proposed { to: change.to?, rule, reasons })
 }
 
 /// The segments that are known to hold.
@@ -287,8 +403,8 @@ fn metrics(facts: &Facts<'_>) -> Named {
     Named(told.collect())
 }
 
-fn finding(found: &Versioned, open: &OpenFinding, lifecycle: &Lifecycle) -> CustomerFinding {
-    let standard = lifecycle.standard(&open.standard);
+fn finding(found: &Versioned, open: &OpenFinding, facts: &Facts<'_>) -> CustomerFinding {
+    let standard = facts.rules().standard(&open.standard);
     CustomerFinding {
         id: finding_id(found, &open.standard, &open.key),
         standard: open.standard.clone(),

@@ -11,6 +11,7 @@ use axum::extract::State;
 use domain::expr::Truth;
 use domain::facts::Facts;
 use domain::lifecycle::{Lifecycle, Scorecard, Segment};
+use domain::pace::{HandoffPace, Pace, pace};
 use domain::score;
 use jiff::Timestamp;
 use platform::store::CustomerFilter;
@@ -43,6 +44,9 @@ pub(crate) struct CustomerSummary {
     /// Whole days (of 24 hours) since then.
     #[schema(required)]
     days: Option<i64>,
+    /// `on_track`, `behind` or `stuck`, by the stage's times; null where it has none.
+    #[schema(required, example = "on_track")]
+    pace: Option<&'static str>,
     /// The health as of now; null where the lifecycle file scores none.
     #[schema(required)]
     health: Option<HealthSummary>,
@@ -88,8 +92,9 @@ pub(crate) struct RiskSummary {
 impl CustomerSummary {
     /// A customer as of now.
     fn new(found: &Versioned, facts: &Facts<'_>) -> CustomerSummary {
-        let stage = stage(found, facts.as_of);
+        let stage = stage(facts);
         let (since, days) = (stage.as_ref().map(|at| at.since), stage.as_ref().map(|at| at.days));
+        let pace = stage.as_ref().and_then(|at| at.pace);
         let status = &found.customer.status;
         let risk = status.risk.as_ref();
         let (first_seen, last_seen) = seen(found);
@@ -98,6 +103,7 @@ impl CustomerSummary {
             stage: stage.map(|stage| stage.name),
             since,
             days,
+            pace,
             health: score::health(facts).map(|health| HealthSummary {
                 score: health.score,
                 band: health.band,
@@ -128,6 +134,12 @@ pub(crate) struct CustomersParameters {
     /// Only those in this segment of the lifecycle file, as of now.
     #[param(example = "paying")]
     segment: Option<String>,
+    /// Only those at this pace in their stage, as of now: `on_track`, `behind` or `stuck`.
+    #[param(example = "stuck")]
+    pace: Option<String>,
+    /// Only those whose handoff is `pending`, `overdue` or `acknowledged`.
+    #[param(example = "overdue")]
+    handoff: Option<String>,
 }
 
 /// Which customers, by a lifecycle file that has all of the names.
@@ -135,6 +147,8 @@ struct Selection<'a> {
     stage: Option<String>,
     band: Option<Band>,
     segment: Option<&'a Segment>,
+    pace: Option<Pace>,
+    handoff: Option<HandoffPace>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -160,7 +174,27 @@ impl<'a> Selection<'a> {
                 Problem::unknown("unknown_segment", "segment", &name, known)
             })
         });
-        Ok(Selection { stage, band, segment: segment.transpose()? })
+        let pace = given(asked.pace).map(|name| {
+            let found = Pace::ALL.into_iter().find(|pace| pace.as_str() == name);
+            found.ok_or_else(|| {
+                let known = Pace::ALL.map(Pace::as_str);
+                Problem::unknown("unknown_pace", "pace", &name, known)
+            })
+        });
+        let handoff = given(asked.handoff).map(|name| {
+            let found = HandoffPace::ALL.into_iter().find(|state| state.as_str() == name);
+            found.ok_or_else(|| {
+                let known = HandoffPace::ALL.map(HandoffPace::as_str);
+                Problem::unknown("unknown_handoff", "state of a handoff", &name, known)
+            })
+        });
+        Ok(Selection {
+            stage,
+            band,
+            segment: segment.transpose()?,
+            pace: pace.transpose()?,
+            handoff: handoff.transpose()?,
+        })
     }
 
     fn takes(&self, facts: &Facts<'_>) -> bool {
@@ -173,12 +207,22 @@ impl<'a> Selection<'a> {
                 score::health(facts).is_some_and(|health| health.band == *name)
             }
         };
-        in_band && self.segment.is_none_or(|segment| facts.answer(&segment.condition) == Truth::Yes)
+        let handed = |wanted| {
+            let handoff = facts.customer.status.handoff.as_ref();
+            handoff.is_some_and(|handoff| HandoffPace::of(handoff, facts.as_of) == wanted)
+        };
+        in_band
+            && self.pace.is_none_or(|wanted| pace(facts) == Some(wanted))
+            && self.handoff.is_none_or(handed)
+            && self.segment.is_none_or(|segment| facts.answer(&segment.condition) == Truth::Yes)
     }
 
     /// How many customers to read for so many that are wanted.
     fn reads(&self, wanted: usize, budget: usize) -> usize {
-        let is_sparse = self.band.is_some() || self.segment.is_some();
+        let is_sparse = self.band.is_some()
+            || self.segment.is_some()
+            || self.pace.is_some()
+            || self.handoff.is_some();
         let asked = if is_sparse { wanted.max(MIN_READ) } else { wanted };
         asked.min(MAX_READ).min(budget)
     }
@@ -193,7 +237,7 @@ fn band(name: String, lifecycle: &Lifecycle) -> Result<Band, Problem> {
     fn names(card: Option<&Scorecard>) -> impl Iterator<Item = &str> {
         card.into_iter().flat_map(|card| card.bands.iter().map(|band| band.name.as_str()))
     }
-    let (risk, health) = (lifecycle.risk.as_ref(), lifecycle.health.as_ref());
+    let (risk, health) = (lifecycle.risk.as_ref(), lifecycle.health.as_deref());
     if names(risk).any(|known| known == name) {
         Ok(Band::Risk(name))
     } else if names(health).any(|known| known == name) {
@@ -205,7 +249,7 @@ fn band(name: String, lifecycle: &Lifecycle) -> Result<Band, Problem> {
 
 /// Customers
 ///
-/// Every customer, or those in a stage, a band or a segment.
+/// Every customer, or those in a stage, a band or a segment, at a pace, or to be taken over.
 #[utoipa::path(
     get,
     path = "/api/customers",
@@ -292,7 +336,13 @@ mod tests {
 
     fn asked(stage: &str, band: &str, segment: &str) -> CustomersParameters {
         let some = |text: &str| Some(text.to_owned());
-        CustomersParameters { stage: some(stage), band: some(band), segment: some(segment) }
+        CustomersParameters {
+            stage: some(stage),
+            band: some(band),
+            segment: some(segment),
+            pace: None,
+            handoff: None,
+        }
     }
 
     #[test]

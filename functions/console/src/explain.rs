@@ -137,8 +137,8 @@ pub struct OtherStage {
     /// Its priority.
     pub priority: i32,
     /// A stable word for why not: `no_exit`, `not_from_here`, `does_not_hold`, `unknown`,
-    /// `held_since`, `kept_until`, `not_above_present`, `outranked`, `left`; `taken` for the stage
-    /// that the next run moves the customer to.
+    /// `held_since`, `cooling_down`, `kept_until`, `held`, `not_above_present`, `outranked`, `left`;
+    /// `taken` for the stage that the next run moves the customer to.
     pub code: &'static str,
     /// Why not, as a sentence; null for the stage that is taken.
     #[schema(required)]
@@ -216,7 +216,7 @@ pub struct Next {
 /// A change that is due.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Changed {
-    /// `stage`, `risk` or `finding`.
+    /// `stage`, `risk`, `finding`, `checkpoint` or `handoff`.
     pub kind: &'static str,
     /// What it was.
     #[schema(required)]
@@ -293,7 +293,9 @@ fn code(refusal: Refusal) -> &'static str {
         Refusal::DoesNotHold => "does_not_hold",
         Refusal::Unknown => "unknown",
         Refusal::HeldSince(_) => "held_since",
+        Refusal::CoolingDown(_) => "cooling_down",
         Refusal::KeptUntil(_) => "kept_until",
+        Refusal::Held => "held",
         Refusal::NotAbovePresent => "not_above_present",
         Refusal::Outranked => "outranked",
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::http::Uri;
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
 use tower::ServiceExt;
 
@@ -15,12 +16,16 @@ use crate::App;
 
 const CUSTOMERS: &str = "/api/customers/";
 /// What may follow a customer's id.
-const BELOW_CUSTOMER: [&str; 2] = ["/journal", "/events"];
+const BELOW_CUSTOMER: [&str; 5] = ["/journal", "/events", "/move", "/release", "/handoff/ack"];
 
 /// The id in a path that may have been decoded already: read as it is, where reading it as encoded
 /// finds nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LiteralId(pub(crate) String);
+
+/// Who calls, as the gateway has checked: the ARN of an IAM identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller(pub(crate) String);
 
 /// Answers a request of API Gateway or of a function URL. What goes wrong is an answer too.
 ///
@@ -36,6 +41,9 @@ pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Bod
             request.extensions_mut().insert(literal);
         }
     }
+    if let Some(caller) = caller(&request) {
+        request.extensions_mut().insert(caller);
+    }
     let answer = match crate::router(Arc::clone(app)).oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
@@ -45,6 +53,11 @@ pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Bod
     // As text: anything else is base64 on its way through API Gateway.
     let body = String::from_utf8_lossy(&body).into_owned();
     Ok(Response::from_parts(head, Body::Text(body)))
+}
+
+fn caller(request: &Request) -> Option<Caller> {
+    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
+    context.authorizer.as_ref()?.iam.as_ref()?.user_arn.clone().map(Caller)
 }
 
 /// The path of a customer with its id as one encoded segment, and the id as it came where it may
@@ -147,6 +160,21 @@ mod tests {
             "/api/customers/Jane%20%26%20S%C3%B6hne%2F50%20%25/events"
         );
         assert_eq!(request.uri().query(), Some("limit=5"));
+    }
+
+    #[test]
+    fn who_the_gateway_has_checked_is_known() {
+        let event = serde_json::json!({
+            "version": "2.0", "routeKey": "POST /api/{proxy+}", "rawPath": "/api/customers/a/move",
+            "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
+            "requestContext": {
+                "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
+                "timeEpoch": 1, "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1"},
+                "authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/kim"}},
+            },
+        });
+        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        assert_eq!(caller(&request), Some(Caller("arn:aws:iam::1:user/kim".into())));
     }
 
     #[test]

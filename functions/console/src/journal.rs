@@ -23,7 +23,7 @@ pub(crate) struct Entry {
     seq: u64,
     /// The instant the decision is of.
     at: Timestamp,
-    /// `stage`, `risk` or `finding`.
+    /// `stage`, `risk`, `finding`, `checkpoint`, `handoff` or `release`.
     #[schema(example = "stage")]
     kind: &'static str,
     /// What it was; null where there was nothing.
@@ -37,6 +37,15 @@ pub(crate) struct Entry {
     rule: String,
     /// Why.
     reasons: Vec<Reason>,
+    /// Who decided; only where it was a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    /// Why, in the author's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Until when automation keeps away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
     /// The hash of the lifecycle file that decided.
     config_hash: String,
     /// The version under which that file was applied, where it was.
@@ -58,6 +67,9 @@ impl From<JournalEntry> for Entry {
             to: entry.to,
             rule: entry.rule,
             reasons: reasons(entry.reasons),
+            author: entry.author,
+            reason: entry.reason,
+            until: entry.until,
             config_hash: entry.config_hash,
             config_version: entry.config_version,
             prev: entry.prev,
@@ -91,7 +103,7 @@ pub(crate) async fn journal(
 
 #[cfg(test)]
 mod tests {
-    use domain::journal::{Change, Effect, JournalHead};
+    use domain::journal::{Author, Change, Effect, JournalHead};
     use domain::lifecycle::load;
     use domain::lifecycle::presets::PRESETS;
 
@@ -101,17 +113,20 @@ mod tests {
     fn an_entry_is_shown_as_it_was_sealed() {
         let lifecycle = load(PRESETS[0].source).unwrap();
         let reason = domain::journal::Reason::of_fact("a >= 1".into(), &[("a", 1.5.into())]);
-        let change = Change {
-            effect: Effect::EnterStage,
-            from: None,
-            to: Some("onboarding".into()),
-            rule: "stages.onboarding.enter".into(),
-            reasons: vec![reason],
-        };
         let at = "2026-02-03T04:05:06.789Z".parse().unwrap();
-        let entry = JournalEntry::seal(&change, at, &lifecycle, &mut JournalHead::default());
-        let sealed = serde_json::to_string(&entry).unwrap();
-        let shown = serde_json::to_string(&Entry::from(entry)).unwrap();
-        assert_eq!(shown, sealed);
+        let by = Author { name: "kim".into(), reason: Some("we spoke".into()) };
+        for effect in [Effect::EnterStage, Effect::MoveByHand { by, until: Some(at) }] {
+            let change = Change {
+                effect,
+                from: None,
+                to: Some("onboarding".into()),
+                rule: "stages.onboarding.enter".into(),
+                reasons: vec![reason.clone()],
+            };
+            let entry = JournalEntry::seal(&change, at, &lifecycle, &mut JournalHead::default());
+            let sealed = serde_json::to_string(&entry).unwrap();
+            let shown = serde_json::to_string(&Entry::from(entry)).unwrap();
+            assert_eq!(shown, sealed);
+        }
     }
 }

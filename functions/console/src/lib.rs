@@ -1,16 +1,19 @@
-//! The `console` Lambda: the API over customers, decisions, findings and what was set aside, and for
-//! what an operator may ask for.
+//! The `console` Lambda: the API over customers, decisions, findings and what was set aside, for what
+//! people decide, and for what an operator may ask for.
 //!
 //! Each route is one noun and one file. A handler reads the store, asks the domain what the facts
 //! come to as of now, and answers with a view of its own, so that the wire format changes only
 //! when a view does. The OpenAPI document is generated from the same handlers: a route cannot
 //! exist undocumented.
 //!
-//! Invariants: what is written is only what an operator asks for, and work that other functions do
-//! is handed on to them; nothing is decided here that the domain does not decide; every answer, errors included, says that it must not be cached. No id, name or body is logged.
+//! Invariants: what is written is only what a person decides, with its author and its journal entry, or
+//! asks for, and work that other functions do is handed on to them; nothing is decided here that the
+//! domain does not decide; every answer, errors included, says that it must not be cached. No id, name
+//! or body is logged.
 
 #![allow(unused_qualifications, reason = "what `utoipa` expands to has them")]
 
+mod by_hand;
 mod customer;
 mod customers;
 mod events;

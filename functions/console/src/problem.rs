@@ -6,6 +6,7 @@ use std::error::Error;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::by_hand::Refused;
 use domain::lifecycle::diagnostic::nearest;
 use platform::StoreError;
 use platform::handoff::HandoffError;
@@ -62,6 +63,18 @@ pub(crate) enum CustomerErrors {
     /// There is no such customer.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
+}
+
+/// The errors of routes by which people decide.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers in the document")]
+pub(crate) enum ActionErrors {
+    /// The customer is not in the state for it.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// The body is not sent as `application/json`.
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(Problem),
 }
 
 impl Problem {
@@ -125,6 +138,15 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, code, detail)
     }
 
+    /// A body that is not JSON, or does not say so.
+    pub(crate) fn media_type() -> Problem {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send the body as JSON, with `content-type: application/json`",
+        )
+    }
+
     /// A path that leads nowhere.
     pub(crate) fn no_route() -> Problem {
         Problem::new(
@@ -139,8 +161,18 @@ impl Problem {
         Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this path does not take this method: /api/openapi.json lists what there is",
+            "the path does not have this method: the header `allow` lists those it has",
         )
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let status = match refused.is_conflict() {
+            true => StatusCode::CONFLICT,
+            false => StatusCode::BAD_REQUEST,
+        };
+        Problem::new(status, refused.code(), refused.to_string())
     }
 }
 

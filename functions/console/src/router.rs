@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 
 use crate::problem::Problem;
 use crate::{
-    App, customer, customers, events, explain, findings, journal, lifecycle, privacy, quarantine,
-    stages,
+    App, by_hand, customer, customers, events, explain, findings, journal, lifecycle, privacy,
+    quarantine, stages,
 };
 
 #[derive(OpenApi)]
@@ -56,6 +56,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(stages::stages))
         .routes(routes!(customers::customers))
         .routes(routes!(customer::customer))
+        .routes(routes!(by_hand::move_customer, by_hand::end_move))
+        .routes(routes!(by_hand::release))
+        .routes(routes!(by_hand::acknowledge))
         .routes(routes!(journal::journal))
         .routes(routes!(explain::explain_customer))
         .routes(routes!(events::events))

@@ -1,11 +1,11 @@
 //! The `evaluate` Lambda: moves customers between stages.
 //!
 //! On a schedule it visits every customer, or those that are due, asks the domain for the stage
-//! step and makes it true together with its journal entry. Holds no rule and no SDK call.
+//! step and what comes with it, and makes that true together with its journal entries. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
-use domain::decide::step;
+use domain::decide::decide_stage;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::store::Decisions;
@@ -36,11 +36,11 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
 
 /// The stage step of one customer.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let change = step(&found.customer, lifecycle, at).change;
+    let changes = decide_stage(&found.customer, lifecycle, at).into_changes();
     let was_due = found.due_at.is_some_and(|due| due <= at);
-    // Without a move there is something to write only where a due entry has to go or to move on.
-    (change.is_some() || was_due || lifecycle.is_sub_day).then(|| Decisions {
-        changes: change.into_iter().collect(),
+    // Without a change there is something to write only where a due entry has to go or to move on.
+    (!changes.is_empty() || was_due || lifecycle.is_sub_day).then(|| Decisions {
+        changes,
         risk: None,
         settles_due: found.due_at.is_none_or(|due| due <= at),
     })

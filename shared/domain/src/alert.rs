@@ -12,7 +12,7 @@ use crate::customer::{Customer, Scalar};
 use crate::expr::Truth;
 use crate::facts::Facts;
 use crate::journal::{ChangeKind, JournalEntry, Reason};
-use crate::lifecycle::{Lifecycle, Receiver};
+use crate::lifecycle::{Lifecycle, Receiver, Route, Standard};
 
 /// SNS takes subjects of fewer than 100 characters.
 const MAX_SUBJECT_CHARS: usize = 99;
@@ -38,7 +38,7 @@ pub struct Alert {
 pub type Labels = BTreeMap<&'static str, Vec<String>>;
 
 /// The labels an entry has by itself; with those of its customer they are [`labels`].
-fn own_labels(entry: &JournalEntry, lifecycle: &Lifecycle) -> Labels {
+fn own_labels(entry: &JournalEntry) -> Labels {
     let mut labels = Labels::new();
     let mut put = |label, value: Option<&str>| {
         if let Some(value) = value {
@@ -52,12 +52,12 @@ fn own_labels(entry: &JournalEntry, lifecycle: &Lifecycle) -> Labels {
             put("from", entry.from.as_deref());
         }
         ChangeKind::Risk => put("band", entry.to.as_deref()),
+        ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
+        ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
         ChangeKind::Finding => {
             put("state", entry.to.as_deref());
             let name = entry.rule.strip_prefix("standards.");
             put("standard", name);
-            let standard = name.and_then(|name| lifecycle.standard(name));
-            put("severity", standard.map(|standard| standard.severity.as_str()));
         }
     }
     labels
@@ -66,15 +66,23 @@ fn own_labels(entry: &JournalEntry, lifecycle: &Lifecycle) -> Labels {
 /// The labels of an entry, for routes to match.
 #[must_use]
 pub fn labels(entry: &JournalEntry, customer: &Customer, lifecycle: &Lifecycle) -> Labels {
-    let mut labels = own_labels(entry, lifecycle);
+    let mut labels = own_labels(entry);
     if let (Some(stage), true) = (&customer.status.stage, entry.kind != ChangeKind::Stage) {
         labels.insert("stage", vec![stage.name.clone()]);
     }
     let facts = Facts::new(customer, lifecycle, entry.at);
+    if let Some(standard) = standard_of(entry, &facts) {
+        labels.insert("severity", vec![standard.severity.as_str().to_owned()]);
+    }
     let segments = lifecycle.segments.iter();
     let inside = segments.filter(|segment| facts.answer(&segment.condition) == Truth::Yes);
     labels.insert("segment", inside.map(|segment| segment.name.clone()).collect());
     labels
+}
+
+/// The standard an entry of a finding is about, as it holds for the customer.
+fn standard_of<'a>(entry: &JournalEntry, facts: &Facts<'a>) -> Option<&'a Standard> {
+    facts.rules().standard(entry.rule.strip_prefix("standards.")?)
 }
 
 fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
@@ -89,19 +97,32 @@ pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
         // It became a part of another customer, of which is told.
         return false;
     }
-    let labels = own_labels(entry, lifecycle);
+    let labels = own_labels(entry);
     let is_open = |matcher: &(String, Vec<String>)| {
-        let of_customer = matcher.0 == "segment" || matcher.0 == "stage";
+        // An overlay may change how severe a breach is.
+        let of_customer = matches!(matcher.0.as_str(), "segment" | "stage" | "severity");
         has(&labels, matcher) || (of_customer && !labels.contains_key(matcher.0.as_str()))
     };
-    lifecycle.routes.iter().any(|route| route.matchers.iter().all(is_open))
+    let may_ask = |route: &Route| asks(route, entry.kind) && route.matchers.iter().all(is_open);
+    lifecycle.routes.iter().any(may_ask)
+}
+
+/// Whether a route asks for this kind of entry at all: for quiet ones only when it names them.
+fn asks(route: &Route, kind: ChangeKind) -> bool {
+    !kind.is_quiet() || route.matchers.iter().any(|(label, _)| label == "kind")
 }
 
 /// The receiver of the first route that matches.
 #[must_use]
-pub fn route<'l>(labels: &Labels, lifecycle: &'l Lifecycle) -> Option<&'l Receiver> {
+pub fn route<'l>(
+    kind: ChangeKind,
+    labels: &Labels,
+    lifecycle: &'l Lifecycle,
+) -> Option<&'l Receiver> {
     let mut routes = lifecycle.routes.iter();
-    let route = routes.find(|route| route.matchers.iter().all(|matcher| has(labels, matcher)))?;
+    let route = routes.find(|route| {
+        asks(route, kind) && route.matchers.iter().all(|matcher| has(labels, matcher))
+    })?;
     lifecycle.receiver(&route.to)
 }
 
@@ -115,18 +136,19 @@ pub fn alert(
 ) -> Option<Alert> {
     entry.to.as_ref()?;
     let labels = labels(entry, customer, lifecycle);
-    let receiver = route(&labels, lifecycle)?;
+    let receiver = route(entry.kind, &labels, lifecycle)?;
     let name = match customer.profile.traits.get("name").map(|state| &state.value) {
         Some(Scalar::Text(name)) if !name.trim().is_empty() => one_line(name),
         _ => one_line(customer_id),
     };
     let headline = headline(entry);
-    let standard = entry.rule.strip_prefix("standards.").and_then(|name| lifecycle.standard(name));
+    let facts = Facts::new(customer, lifecycle, entry.at);
     let owner = match entry.kind {
-        ChangeKind::Finding => standard.map(|standard| standard.owner.clone()),
-        ChangeKind::Stage | ChangeKind::Risk => {
+        ChangeKind::Finding => standard_of(entry, &facts).map(|standard| standard.owner.clone()),
+        ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
+        ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Checkpoint | ChangeKind::Release => {
             let stage = customer.status.stage.as_ref();
-            stage.and_then(|stage| lifecycle.stage(&stage.name)?.owner.clone())
+            stage.and_then(|stage| facts.rules().stage(&stage.name)?.owner.clone())
         }
     };
     let owner = owner.map(|owner| owner_name(&owner, customer));
@@ -137,6 +159,9 @@ pub fn alert(
     text.push_str(&format!("\nRule: {}\nCustomer: {}\n", entry.rule, one_line(customer_id)));
     if let Some(owner) = &owner {
         text.push_str(&format!("Owner: {owner}\n"));
+    }
+    if let Some(author) = &entry.author {
+        text.push_str(&format!("By: {}\n", one_line(author)));
     }
     let hash: String = entry.config_hash.chars().take(12).collect();
     text.push_str(&format!(
@@ -163,6 +188,9 @@ fn headline(entry: &JournalEntry) -> String {
         (ChangeKind::Stage, None) => format!("starts in {to}"),
         (ChangeKind::Risk, Some(from)) => format!("churn risk {from} → {to}"),
         (ChangeKind::Risk, None) => format!("churn risk {to}"),
+        (ChangeKind::Checkpoint, _) => format!("checkpoint {to} reached"),
+        (ChangeKind::Handoff, _) => format!("handoff {to}"),
+        (ChangeKind::Release, _) => "given back to automation".to_owned(),
         (ChangeKind::Finding, _) => {
             let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
             let verb = if to == "closed" { "no longer breached" } else { "breached" };

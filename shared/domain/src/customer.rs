@@ -147,7 +147,8 @@ impl Scalar {
     }
 }
 
-/// What was decided about a customer.
+/// What was decided about a customer. Stored bytes read from the front: a new field goes to the end,
+/// where bytes from before it read as nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The present stage; none before the first decision.
@@ -162,6 +163,14 @@ pub struct Status {
     pub findings: Vec<OpenFinding>,
     /// Where the journal stands.
     pub journal: JournalHead,
+    /// When each stage was last left, in seconds since the epoch.
+    pub left: BTreeMap<String, i64>,
+    /// When each checkpoint of the present visit was reached, in seconds since the epoch.
+    pub reached: BTreeMap<String, i64>,
+    /// Who takes the customer over with the present visit.
+    pub handoff: Option<HandoffState>,
+    /// The person who chose the present stage, while automation keeps away.
+    pub hold: Option<Hold>,
 }
 
 impl Status {
@@ -169,13 +178,28 @@ impl Status {
     /// finding changes, so none changes without an entry.
     pub fn apply(&mut self, change: &Change, at: Timestamp, lifecycle: &Lifecycle) -> JournalEntry {
         match &change.effect {
-            Effect::EnterStage => {
-                let visit = self.visits() + 1;
-                self.previous_stage = self.stage.take().map(|stage| stage.name);
-                self.stage = change.to.clone().map(|name| StageState { name, since: at, visit });
-                if let Some(name) = &change.to {
-                    self.entered.insert(name.clone(), at.as_second());
+            Effect::EnterStage => self.enter(change.to.as_deref(), at),
+            Effect::MoveByHand { by, until } => {
+                // In the stage where the customer is, a person only says that it stays.
+                if change.to != change.from {
+                    self.enter(change.to.as_deref(), at);
                 }
+                let reason = by.reason.clone().unwrap_or_default();
+                self.hold =
+                    Some(Hold { author: by.name.clone(), reason, since: at, until: *until });
+            }
+            Effect::Release(_) => self.hold = None,
+            Effect::OpenHandoff { to, due } => {
+                let to = to.clone();
+                self.handoff = Some(HandoffState { to, since: at, due: *due, acknowledged: None });
+            }
+            Effect::AcknowledgeHandoff(by) => {
+                if let Some(handoff) = &mut self.handoff {
+                    handoff.acknowledged = Some(Acknowledged { author: by.name.clone(), at });
+                }
+            }
+            Effect::ReachCheckpoint { name, at } => {
+                self.reached.insert(name.clone(), at.as_second());
             }
             Effect::EnterBand => {
                 if let (Some(risk), Some(band)) = (&mut self.risk, &change.to) {
@@ -195,6 +219,28 @@ impl Status {
         JournalEntry::seal(change, at, lifecycle, &mut self.journal)
     }
 
+    /// Begins a visit; what belonged to the one before ends with it.
+    pub(crate) fn enter(&mut self, stage: Option<&str>, at: Timestamp) {
+        let visit = self.visits() + 1;
+        let left = self.stage.take().map(|stage| stage.name);
+        if let Some(name) = &left {
+            self.left.insert(name.clone(), at.as_second());
+        }
+        self.previous_stage = left;
+        if let Some(name) = stage {
+            self.stage = Some(StageState { name: name.to_owned(), since: at, visit });
+            self.entered.insert(name.to_owned(), at.as_second());
+        }
+        self.reached.clear();
+        (self.handoff, self.hold) = (None, None);
+    }
+
+    /// The hold that is in force at an instant: one that has run out holds nothing.
+    #[must_use]
+    pub fn held(&self, now: Timestamp) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.until.is_none_or(|until| now < until))
+    }
+
     /// How many stages were entered so far.
     fn visits(&self) -> u32 {
         self.stage.as_ref().map_or(0, |stage| stage.visit)
@@ -210,6 +256,41 @@ pub struct StageState {
     pub since: Timestamp,
     /// The number of this visit, over all stages, from 1.
     pub visit: u32,
+}
+
+/// Who takes a customer over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoffState {
+    /// A trait, a team or an address, as the lifecycle file has it.
+    pub to: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// By when it is to be acknowledged.
+    pub due: Option<Timestamp>,
+    /// Who said that they took over.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// Who took a customer over, and when they said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// A name or an address.
+    pub author: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A stage that a person chose: automation proposes, and does not move the customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who.
+    pub author: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When automation takes over again; not by itself where it is `None`.
+    pub until: Option<Timestamp>,
 }
 
 /// The last assessment of risk.

@@ -6,11 +6,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::checkpoint;
 use crate::customer::{Customer, RiskState, StageState};
 use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
 use crate::journal::{Change, Effect, Reason};
-use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Stage};
+use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Rules, Stage};
 use crate::period::{Calendar, DAY, Period};
 use crate::score::{self, Risk};
 use crate::standard;
@@ -22,8 +23,12 @@ mod tests;
 /// What should change about a customer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
+    /// The checkpoints of the present visit that were reached.
+    pub reached: Vec<Change>,
     /// The step to another stage, and why each other stage was not taken.
     pub stage: StageStep,
+    /// What begins with the new visit: its handoff, and checkpoints that are reached at once.
+    pub entered: Vec<Change>,
     /// The findings to open and close.
     pub findings: Vec<Change>,
 }
@@ -32,7 +37,14 @@ impl Decision {
     /// Whether anything should change.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        self.stage.change.is_some() || !self.findings.is_empty()
+        self.stage.change.is_some() || !self.reached.is_empty() || !self.findings.is_empty()
+    }
+
+    /// Everything that should change, in the order in which it does.
+    #[must_use]
+    pub fn into_changes(self) -> Vec<Change> {
+        let Decision { reached, stage, entered, findings } = self;
+        reached.into_iter().chain(stage.change).chain(entered).chain(findings).collect()
     }
 }
 
@@ -40,9 +52,46 @@ impl Decision {
 #[must_use]
 pub fn decide(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
     Decision {
-        stage: step(customer, lifecycle, now),
         findings: standard::judge_all(customer, lifecycle, now),
+        ..decide_stage(customer, lifecycle, now)
     }
+}
+
+/// Decides the stage and what comes with it, and no findings.
+#[must_use]
+pub fn decide_stage(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
+    let facts = Facts::new(customer, lifecycle, now);
+    let stage = step(customer, lifecycle, now);
+    let to = stage.change.as_ref().and_then(|change| change.to.as_deref());
+    let entered = to.and_then(|to| facts.rules().stage(to)).map(|to| {
+        let visit = customer.status.stage.as_ref().map_or(1, |state| state.visit + 1);
+        entered(&facts, &StageState { name: to.name.clone(), since: now, visit }, to)
+    });
+    Decision {
+        reached: checkpoint::reached(&facts),
+        entered: entered.unwrap_or_default(),
+        stage,
+        findings: Vec::new(),
+    }
+}
+
+/// What begins with a visit.
+pub(crate) fn entered(facts: &Facts<'_>, visit: &StageState, stage: &Stage) -> Vec<Change> {
+    let handoff = stage.handoff.as_ref().map(|handoff| {
+        let calendar = &facts.lifecycle.calendar;
+        let due = handoff.ack_within.map(|within| calendar.after(visit.since, within));
+        let due_json = due.map_or(serde_json::Value::Null, |due| due.to_string().into());
+        let expression = format!("handed to {}", handoff.to);
+        Change {
+            effect: Effect::OpenHandoff { to: handoff.to.clone(), due },
+            from: None,
+            to: Some("pending".to_owned()),
+            rule: format!("stages.{}.handoff", stage.name),
+            reasons: vec![Reason::of_fact(expression, &[("due", due_json)])],
+        }
+    });
+    let reached = checkpoint::reached_in(facts, visit, stage, |_| false);
+    handoff.into_iter().chain(reached).collect()
 }
 
 /// The outcome of the stage step.
@@ -50,8 +99,21 @@ pub fn decide(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Dec
 pub struct StageStep {
     /// The move, if there is one.
     pub change: Option<Change>,
+    /// The move that automation would make, were the customer not held by a person.
+    pub proposed: Option<Change>,
     /// Each candidate that was not taken, by its index in the lifecycle, and why.
     pub refused: Vec<(usize, Refusal)>,
+}
+
+impl StageStep {
+    /// The same for a customer that a person holds.
+    fn held(mut self, rules: &Rules) -> StageStep {
+        self.proposed = self.change.take();
+        let to = self.proposed.as_ref().and_then(|change| change.to.as_deref());
+        let index = rules.stages.iter().position(|stage| Some(stage.name.as_str()) == to);
+        self.refused.extend(index.map(|index| (index, Refusal::Held)));
+        self
+    }
 }
 
 /// Why a candidate stage was not taken.
@@ -67,8 +129,12 @@ pub enum Refusal {
     Unknown,
     /// Its condition has held since this instant, which is not yet long enough.
     HeldSince(Timestamp),
+    /// It holds, but the customer was there before, and has to stay away until this instant.
+    CoolingDown(Timestamp),
     /// It holds, but the present stage keeps its customers until this instant.
     KeptUntil(Timestamp),
+    /// It would be taken, but a person keeps the customer where it is.
+    Held,
     /// It holds, but its priority is not above that of the present stage, which holds too.
     NotAbovePresent,
     /// It holds, but another stage that holds has a higher priority.
@@ -84,19 +150,25 @@ pub fn step(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Stage
 
 /// As [`step`], of what is known or supposed.
 pub(crate) fn step_of(facts: &Facts<'_>) -> StageStep {
+    let rules = facts.rules();
     let present = facts.customer.status.stage.as_ref();
-    match present.and_then(|state| Some((state, facts.lifecycle.stage(&state.name)?))) {
-        None => first_stage(facts, present),
+    match present.and_then(|state| Some((state, rules.stage(&state.name)?))) {
+        None => first_stage(facts, rules, present),
         Some((state, stage)) => {
-            leave(facts, state, stage).unwrap_or_else(|| next_stage(facts, state, stage))
+            let step = leave(facts, state, stage);
+            let step = step.unwrap_or_else(|| next_stage(facts, rules, state, stage));
+            match facts.customer.status.held(facts.as_of) {
+                Some(_) => step.held(rules),
+                None => step,
+            }
         }
     }
 }
 
-fn first_stage(facts: &Facts<'_>, present: Option<&StageState>) -> StageStep {
+fn first_stage(facts: &Facts<'_>, rules: &Rules, present: Option<&StageState>) -> StageStep {
     let mut refused = Vec::new();
     let mut best: Option<(i32, usize)> = None;
-    for (index, stage) in facts.lifecycle.stages.iter().enumerate() {
+    for (index, stage) in rules.stages.iter().enumerate() {
         let Some(enter) = &stage.enter else { continue };
         if enter.from.is_some() {
             refused.push((index, Refusal::NotFromHere));
@@ -117,11 +189,11 @@ fn first_stage(facts: &Facts<'_>, present: Option<&StageState>) -> StageStep {
         }
     }
     let change = best.and_then(|(_, index)| {
-        let to = &facts.lifecycle.stages[index];
+        let to = &rules.stages[index];
         let when = &to.enter.as_ref()?.when;
         Some(enter_stage(facts, present, &to.name, format!("stages.{}.enter", to.name), when))
     });
-    StageStep { change, refused }
+    StageStep { change, refused, proposed: None }
 }
 
 /// `leave` is judged first: a lower bar to stay than to enter.
@@ -135,15 +207,15 @@ fn leave(facts: &Facts<'_>, state: &StageState, stage: &Stage) -> Option<StageSt
     }
     let rule = format!("stages.{}.leave", stage.name);
     let change = enter_stage(facts, Some(state), &leave.to, rule, &leave.when);
-    Some(StageStep { change: Some(change), refused: Vec::new() })
+    Some(StageStep { change: Some(change), ..StageStep::default() })
 }
 
-fn next_stage(facts: &Facts<'_>, state: &StageState, present: &Stage) -> StageStep {
+fn next_stage(facts: &Facts<'_>, rules: &Rules, state: &StageState, present: &Stage) -> StageStep {
     let mut refused = Vec::new();
     let mut best: Option<(i32, usize)> = None;
     let rank = present.enter.as_ref().map_or(i32::MIN, |enter| enter.priority);
     let no_longer_holds = !still_holds(facts, present);
-    for (index, stage) in facts.lifecycle.stages.iter().enumerate() {
+    for (index, stage) in rules.stages.iter().enumerate() {
         let Some(enter) = stage.enter.as_ref().filter(|_| stage.name != present.name) else {
             continue;
         };
@@ -156,8 +228,9 @@ fn next_stage(facts: &Facts<'_>, state: &StageState, present: &Stage) -> StageSt
                 Truth::No => Some(Refusal::DoesNotHold),
                 Truth::Unknown => Some(Refusal::Unknown),
                 Truth::Yes => has_held(facts, &enter.when, enter.hold).err().or_else(|| {
-                    let kept = kept_until(facts, state, present, &exit);
-                    kept.map(Refusal::KeptUntil).or_else(|| {
+                    let cooling = cools_until(facts, stage).map(Refusal::CoolingDown);
+                    let kept = || kept_until(facts, state, present, &exit).map(Refusal::KeptUntil);
+                    cooling.or_else(kept).or_else(|| {
                         let above = enter.priority > rank || no_longer_holds;
                         (!above).then_some(Refusal::NotAbovePresent)
                     })
@@ -176,12 +249,12 @@ fn next_stage(facts: &Facts<'_>, state: &StageState, present: &Stage) -> StageSt
         }
     }
     let change = best.and_then(|(_, index)| {
-        let to = &facts.lifecycle.stages[index];
+        let to = &rules.stages[index];
         let when = &to.enter.as_ref()?.when;
         let rule = format!("stages.{}.enter", to.name);
         Some(enter_stage(facts, Some(state), &to.name, rule, when))
     });
-    StageStep { change, refused }
+    StageStep { change, refused, proposed: None }
 }
 
 /// Whether a customer may enter a stage by its condition; not where the stage would be left again
@@ -235,6 +308,15 @@ fn kept_until(
 ) -> Option<Timestamp> {
     let stay = present.stay_at_least.filter(|_| !exit.at_once)?;
     let until = facts.lifecycle.calendar.after(state.since, stay);
+    (until > facts.as_of).then_some(until)
+}
+
+/// Until when a customer who left a stage stays away from it, when that is not over yet. A `leave`
+/// and a person lead there all the same.
+fn cools_until(facts: &Facts<'_>, stage: &Stage) -> Option<Timestamp> {
+    let left = *facts.customer.status.left.get(&stage.name)?;
+    let left = Timestamp::from_second(left).ok().filter(|left| *left <= facts.as_of)?;
+    let until = facts.lifecycle.calendar.after(left, stage.cool_down?);
     (until > facts.as_of).then_some(until)
 }
 
@@ -339,34 +421,41 @@ pub fn next_due(
 }
 
 fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, Option<Period>)> {
-    let stages = lifecycle.stages.iter().flat_map(|stage| {
+    let stages = lifecycle.variants.stages.iter().flat_map(|stage| {
+        let checkpoints = stage.checkpoints.iter().map(|checkpoint| (&checkpoint.when, None));
         let enter = stage.enter.as_ref().map(|enter| (&enter.when, enter.hold));
         let leave = stage.leave.as_ref().map(|leave| (&leave.when, leave.hold));
-        [enter, leave].into_iter().flatten()
+        [enter, leave].into_iter().flatten().chain(checkpoints)
     });
-    let standards = lifecycle.standards.iter().filter_map(|standard| standard.only_if.as_ref());
-    stages.chain(standards.map(|condition| (condition, None)))
+    let overlays = lifecycle.overlays.iter().map(|condition| (condition, None));
+    let standards =
+        lifecycle.variants.standards.iter().filter_map(|standard| standard.only_if.as_ref());
+    stages.chain(standards.map(|condition| (condition, None))).chain(overlays)
 }
 
 /// Instants at which a stage's keeping, a stage's time or a promise runs out.
 fn deadlines(facts: &Facts<'_>) -> Vec<Timestamp> {
     let calendar = &facts.lifecycle.calendar;
     let mut found = Vec::new();
-    if let Some(state) = &facts.customer.status.stage
-        && let Some(stage) = facts.lifecycle.stage(&state.name)
-    {
-        let periods = [stage.stay_at_least, stage.target, stage.stuck];
-        found.extend(
-            periods.into_iter().flatten().map(|period| calendar.after(state.since, period)),
-        );
+    let status = &facts.customer.status;
+    let all = &facts.lifecycle.variants;
+    if let Some(state) = &status.stage {
+        let present = all.stages.iter().filter(|stage| stage.name == state.name);
+        let periods = present.flat_map(|stage| [stage.stay_at_least, stage.target, stage.stuck]);
+        found.extend(periods.flatten().map(|period| calendar.after(state.since, period)));
     }
-    let runs_out = |standard: &crate::lifecycle::Standard| match &standard.promise {
+    for stage in all.stages.iter() {
+        let left = status.left.get(&stage.name).and_then(|at| Timestamp::from_second(*at).ok());
+        found.extend(left.zip(stage.cool_down).map(|(left, period)| calendar.after(left, period)));
+    }
+    found.extend(status.hold.as_ref().and_then(|hold| hold.until));
+    let runs_out = |standard: &std::sync::Arc<crate::lifecycle::Standard>| match &standard.promise {
         Promise::Deadline { .. } | Promise::Silence { .. } => {
             standard::runs_out(facts, &standard.promise)
         }
         Promise::Required(_) | Promise::StageOverdue(_) => None,
     };
-    found.extend(facts.lifecycle.standards.iter().filter_map(runs_out));
+    found.extend(all.standards.iter().filter_map(runs_out));
     // A promise is broken after its instant, not at it.
     let after = found.iter().map(|at| *at + SignedDuration::from_secs(1));
     found = found.iter().copied().chain(after).collect();

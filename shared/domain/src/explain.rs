@@ -13,7 +13,10 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::customer::{Customer, OpenFinding, RiskState, StageState, Status};
+use crate::checkpoint::reached_at;
+use crate::customer::{
+    Acknowledged, Customer, HandoffState, Hold, OpenFinding, RiskState, StageState, Status,
+};
 use crate::decide::{Refusal, decide, next_due, step};
 use crate::event::Event;
 use crate::expr::{Condition, Truth};
@@ -139,17 +142,16 @@ pub fn explain(
 
 /// A stage as it holds for the customer.
 fn stage<'a>(facts: &Facts<'a>, name: &str) -> Option<&'a Stage> {
-    facts.lifecycle.stage(name)
+    facts.rules().stage(name)
 }
 
 /// The stages as they hold for the customer.
 fn stages<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Stage> + use<'a> {
-    facts.lifecycle.stages.iter()
+    facts.rules().stages.iter().map(AsRef::as_ref)
 }
 
 fn changes(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Vec<Change> {
-    let decision = decide(customer, lifecycle, now);
-    decision.stage.change.into_iter().chain(decision.findings).collect()
+    decide(customer, lifecycle, now).into_changes()
 }
 
 fn coming(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Option<Coming> {
@@ -188,7 +190,8 @@ fn others(facts: &Facts<'_>) -> Vec<Other> {
     let status = &facts.customer.status;
     let taken = step(facts.customer, facts.lifecycle, facts.as_of);
     let goes_to = taken.change.as_ref().and_then(|change| change.to.as_deref());
-    let is_left = taken.change.as_ref().is_some_and(|change| change.rule.ends_with(".leave"));
+    let change = taken.change.as_ref().or(taken.proposed.as_ref());
+    let is_left = change.is_some_and(|change| change.rule.ends_with(".leave"));
     let mut found = Vec::new();
     for (index, stage) in stages(facts).enumerate() {
         let is_present = status.stage.as_ref().is_some_and(|state| state.name == stage.name);
@@ -229,6 +232,16 @@ pub fn why_not(refusal: Refusal, judged: &Judged, facts: &Facts<'_>) -> String {
         Refusal::HeldSince(since) => {
             let hold = judged.hold.map(|hold| hold.to_string()).unwrap_or_default();
             format!("it holds since {since}, which is not yet {hold}")
+        }
+        Refusal::CoolingDown(until) => {
+            format!("it holds, but the customer was there before and stays away until {until}")
+        }
+        Refusal::Held => {
+            let hold = facts.customer.status.held(facts.as_of);
+            let by = hold.map_or("a person", |hold| &hold.author);
+            let until = hold.and_then(|hold| hold.until);
+            let until = until.map_or("it is released".to_owned(), |until| until.to_string());
+            format!("it holds, but {by} keeps the customer in `{present}` until {until}")
         }
         Refusal::KeptUntil(until) => format!("`{present}` keeps its customers until {until}"),
         Refusal::NotAbovePresent => {
@@ -293,12 +306,21 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
     for entry in journal.iter().rev() {
         match entry.kind {
             ChangeKind::Stage => {
-                let visit = status.stage.as_ref().map_or(0, |stage| stage.visit) + 1;
-                status.previous_stage = status.stage.take().map(|stage| stage.name);
+                let stays = entry.author.is_some() && entry.to == entry.from;
+                if !stays {
+                    status.enter(entry.to.as_deref(), entry.at);
+                }
+                if let Some(author) = entry.author.clone() {
+                    let reason = entry.reason.clone().unwrap_or_default();
+                    let (since, until) = (entry.at, entry.until);
+                    status.hold = Some(Hold { author, reason, since, until });
+                }
+            }
+            ChangeKind::Release => status.hold = None,
+            ChangeKind::Handoff => handed_on(&mut status, entry),
+            ChangeKind::Checkpoint => {
                 if let Some(name) = &entry.to {
-                    let name = name.clone();
-                    status.entered.insert(name.clone(), entry.at.as_second());
-                    status.stage = Some(StageState { name, since: entry.at, visit });
+                    status.reached.insert(name.clone(), reached_at(entry).as_second());
                 }
             }
             ChangeKind::Risk => {
@@ -324,6 +346,23 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
         }
     }
     status
+}
+
+/// A handoff that was opened or acknowledged.
+fn handed_on(status: &mut Status, entry: &JournalEntry) {
+    match (&entry.author, &mut status.handoff) {
+        (Some(author), Some(handoff)) => {
+            handoff.acknowledged = Some(Acknowledged { author: author.clone(), at: entry.at });
+        }
+        (Some(_), None) => {}
+        (None, handoff) => {
+            let reason = entry.reasons.first();
+            let to = reason.and_then(|reason| reason.expression.strip_prefix("handed to "));
+            let due = reason.and_then(|reason| reason.inputs.get("due")?.as_str()?.parse().ok());
+            let to = to.unwrap_or_default().to_owned();
+            *handoff = Some(HandoffState { to, since: entry.at, due, acknowledged: None });
+        }
+    }
 }
 
 /// The stages' part of an explanation: why this one, and why not each other.

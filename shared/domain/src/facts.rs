@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use crate::customer::{Customer, Scalar, Series, TraitState};
 use crate::distinct::Distinct;
 use crate::expr::{Condition, Name, Row, Truth, Type, Value};
-use crate::lifecycle::{Lifecycle, MetricKind, Slot};
+use crate::lifecycle::{Lifecycle, MetricKind, Rules, Slot};
 use crate::period::DAY;
 use crate::score;
 use crate::tally::{Cell, Tally};
@@ -76,6 +76,15 @@ impl<'a> Facts<'a> {
     /// The same customer with a value supposed.
     pub(crate) fn supposing(&self, supposed: &'a Supposed) -> Facts<'a> {
         Facts { supposed: Some(supposed), ..*self }
+    }
+
+    /// Stages, standards and health scorecard as they hold for the customer now: those of the file
+    /// with every overlay whose condition is answered with yes.
+    #[must_use]
+    pub fn rules(&self) -> &'a Rules {
+        let overlays = self.lifecycle.overlays.iter().enumerate();
+        let holding = overlays.filter(|(_, applies)| self.answer(applies) == Truth::Yes);
+        &self.lifecycle.rules[holding.fold(0, |mask, (index, _)| mask | 1 << index)]
     }
 
     /// Answers a condition; unknown before the customer's first event.

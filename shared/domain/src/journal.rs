@@ -44,6 +44,12 @@ pub enum ChangeKind {
     Risk,
     /// A finding was opened or closed.
     Finding,
+    /// A checkpoint of the stage was reached.
+    Checkpoint,
+    /// Somebody is to take the customer over, or said that they did.
+    Handoff,
+    /// A stage that a person had chosen was given back to automation.
+    Release,
 }
 
 impl ChangeKind {
@@ -54,6 +60,18 @@ impl ChangeKind {
             ChangeKind::Stage => "stage",
             ChangeKind::Risk => "risk",
             ChangeKind::Finding => "finding",
+            ChangeKind::Checkpoint => "checkpoint",
+            ChangeKind::Handoff => "handoff",
+            ChangeKind::Release => "release",
+        }
+    }
+
+    /// Whether people hear of it only by a route that names the kind.
+    #[must_use]
+    pub fn is_quiet(self) -> bool {
+        match self {
+            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding => false,
+            ChangeKind::Checkpoint | ChangeKind::Handoff | ChangeKind::Release => true,
         }
     }
 }
@@ -154,6 +172,40 @@ pub enum Effect {
         /// The key it was opened with.
         key: String,
     },
+    /// A person moves the customer to the stage `to`, where automation leaves it for a while.
+    MoveByHand {
+        /// Who, and why.
+        by: Author,
+        /// When automation takes over again; not by itself where it is `None`.
+        until: Option<Timestamp>,
+    },
+    /// A person gives the customer back to automation.
+    Release(Author),
+    /// The stage `to` of the same instant is to be acknowledged by who takes over.
+    OpenHandoff {
+        /// Who takes over.
+        to: String,
+        /// By when, where the lifecycle file says so.
+        due: Option<Timestamp>,
+    },
+    /// Who takes over says so.
+    AcknowledgeHandoff(Author),
+    /// A checkpoint of the present stage was reached.
+    ReachCheckpoint {
+        /// Its name.
+        name: String,
+        /// When, which may be before it was noticed.
+        at: Timestamp,
+    },
+}
+
+/// A person who decides, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// A name or an address.
+    pub name: String,
+    /// Why, in their words; none for an acknowledgement.
+    pub reason: Option<String>,
 }
 
 impl Change {
@@ -161,9 +213,35 @@ impl Change {
     #[must_use]
     pub fn kind(&self) -> ChangeKind {
         match self.effect {
-            Effect::EnterStage => ChangeKind::Stage,
+            Effect::EnterStage | Effect::MoveByHand { .. } => ChangeKind::Stage,
             Effect::EnterBand => ChangeKind::Risk,
             Effect::OpenFinding { .. } | Effect::CloseFinding { .. } => ChangeKind::Finding,
+            Effect::Release(_) => ChangeKind::Release,
+            Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
+            Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
+        }
+    }
+
+    /// Who decided it, where it was a person.
+    #[must_use]
+    pub fn author(&self) -> Option<&Author> {
+        match &self.effect {
+            Effect::MoveByHand { by, .. }
+            | Effect::Release(by)
+            | Effect::AcknowledgeHandoff(by) => Some(by),
+            Effect::EnterStage
+            | Effect::EnterBand
+            | Effect::OpenFinding { .. }
+            | Effect::CloseFinding { .. }
+            | Effect::OpenHandoff { .. }
+            | Effect::ReachCheckpoint { .. } => None,
+        }
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        match self.effect {
+            Effect::MoveByHand { until, .. } => until,
+            _ => None,
         }
     }
 }
@@ -185,6 +263,15 @@ pub struct JournalEntry {
     pub rule: String,
     /// Why.
     pub reasons: Vec<Reason>,
+    /// Who decided, where it was a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Why, in the author's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Until when automation keeps away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// The lifecycle file that decided.
     pub config_hash: String,
     /// The version under which that file was applied.
@@ -214,6 +301,9 @@ impl JournalEntry {
             to: change.to.clone(),
             rule: change.rule.clone(),
             reasons: change.reasons.iter().map(|reason| impersonal(reason, lifecycle)).collect(),
+            author: change.author().map(|author| author.name.clone()),
+            reason: change.author().and_then(|author| author.reason.clone()),
+            until: change.until(),
             config_hash: lifecycle.hash.clone(),
             config_version: lifecycle.version,
             prev,

@@ -4,10 +4,11 @@
 //! and an instant, what should be true, and why? It is the same code in the nightly run, in a
 //! replay over history, in a test under a virtual clock and in an explanation.
 //!
-//! Where things live: [`lifecycle`] is the file and its checks, [`expr`] the language of its
-//! conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn events into a
+//! Where things live: [`lifecycle`] is the file and its checks, [`yaml`] how it is read, [`expr`]
+//! the language of its conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn events into a
 //! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`] and
-//! [`standard`] decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
+//! [`standard`] decide, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is what
+//! people decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
 //! decisions; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
 //! clock; [`explain`] says why.
@@ -17,7 +18,9 @@
 
 pub mod alert;
 pub mod audit;
+pub mod by_hand;
 pub mod cases;
+pub mod checkpoint;
 pub mod customer;
 pub mod decide;
 pub mod distinct;
@@ -30,6 +33,7 @@ pub mod fold;
 pub mod journal;
 pub mod lifecycle;
 pub mod measure;
+pub mod pace;
 pub mod period;
 pub mod plan;
 pub mod replay;
@@ -37,6 +41,7 @@ pub mod score;
 pub mod standard;
 pub mod tally;
 pub mod timeline;
+pub mod yaml;
 
 #[cfg(test)]
 mod tests_support;

@@ -436,7 +436,7 @@ impl Path {
                 _ => {}
             }
             let labels = alert::labels(entry, customer, lifecycle);
-            if let Some(receiver) = alert::route(&labels, lifecycle) {
+            if let Some(receiver) = alert::route(entry.kind, &labels, lifecycle) {
                 self.alerts.insert(AlertKey {
                     receiver: receiver.name.clone(),
                     kind: entry.kind.as_str().to_owned(),

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 
 use crate::customer::{Customer, Profile, Status};
-use crate::decide::{reassess, step};
+use crate::decide::{decide_stage, reassess};
 use crate::event::Event;
 use crate::fold::{self, HourRange, Scope};
 use crate::journal::{Change, JournalEntry};
@@ -97,8 +97,8 @@ impl<'a> Replay<'a> {
             self.customer.status.risk = Some(risk);
             self.enact(change, now, &mut decided);
         }
-        let change = step(&self.customer, self.lifecycle, now).change;
-        self.enact(change, now, &mut decided);
+        let changes = decide_stage(&self.customer, self.lifecycle, now).into_changes();
+        self.enact(changes, now, &mut decided);
         let changes = judge_all(&self.customer, self.lifecycle, now);
         self.enact(changes, now, &mut decided);
         decided

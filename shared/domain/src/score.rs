@@ -64,7 +64,7 @@ pub struct Risk {
 /// The health of a customer, when the file has a scorecard for it.
 #[must_use]
 pub fn health(facts: &Facts<'_>) -> Option<Health> {
-    let card = facts.lifecycle.health.as_ref()?;
+    let card = facts.rules().health.as_ref()?;
     let factors: Vec<FactorScore> =
         card.factors.iter().map(|factor| weigh(factor, facts)).collect();
     let known: f64 = known_weight(&factors);

@@ -91,7 +91,7 @@ fn stage_overdue(facts: &Facts<'_>, stages: &[String]) -> Judgement {
     else {
         return Judgement::NotApplicable;
     };
-    let stage = facts.lifecycle.stage(&state.name);
+    let stage = facts.rules().stage(&state.name);
     let Some(limit) = stage.and_then(|stage| stage.stuck.or(stage.target)) else {
         return Judgement::NotApplicable;
     };
@@ -160,7 +160,7 @@ pub fn judge_all(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> 
     let facts = Facts::new(customer, lifecycle, now);
     let mut changes = Vec::new();
     let open = &customer.status.findings;
-    for standard in &lifecycle.standards {
+    for standard in &facts.rules().standards {
         let mut opened = open.iter().filter(|finding| finding.standard == standard.name);
         match judge(&facts, standard) {
             Judgement::CannotTell => {}

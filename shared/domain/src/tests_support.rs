@@ -86,8 +86,7 @@ pub fn commit(
 
 /// Decides and applies once: the journal entries.
 pub fn run(customer: &mut Customer, lifecycle: &Lifecycle, now: Timestamp) -> Vec<JournalEntry> {
-    let decision = decide(customer, lifecycle, now);
-    let changes = decision.stage.change.into_iter().chain(decision.findings);
+    let changes = decide(customer, lifecycle, now).into_changes().into_iter();
     changes.map(|change| customer.status.apply(&change, now, lifecycle)).collect()
 }
 

@@ -140,6 +140,10 @@ fn of_slot(facts: &Facts<'_>, slot: Slot, stretch: Stretch, into: &mut Vec<i64>)
             into.extend(status.risk.iter().map(|risk| risk.band_since.as_second()));
         }
         Slot::HealthScore => {
+            // An overlay changes what a factor earns, never what it reads.
+            for applies in &facts.lifecycle.overlays {
+                of_condition(facts, applies, stretch, into);
+            }
             let factors = facts.lifecycle.health.iter().flat_map(|card| &card.factors);
             for factor in factors {
                 for name in factor.value.names() {

@@ -56,6 +56,9 @@ pub fn grow(stored: &[u8]) -> Result<Vec<u8>, CodecError> {
 
 /// The version of the packed types; the byte before them.
 const PACKED_VERSION: u8 = 1;
+/// Postcard has no names: bytes from before a field was added end early. Fields are only added at
+/// the end of a stored type, and zeros there read as none, empty and 0.
+const ROOM_FOR_NEW_FIELDS: [u8; 32] = [0; 32];
 
 /// Packs a value: a version byte, then postcard.
 #[must_use]
@@ -69,7 +72,8 @@ pub fn pack<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// When the bytes are damaged or of another version.
 pub fn unpack<T: DeserializeOwned>(stored: &[u8]) -> Result<T, CodecError> {
-    let bytes = grow(stored)?;
+    let mut bytes = grow(stored)?;
+    bytes.extend(ROOM_FOR_NEW_FIELDS);
     match bytes.split_first() {
         Some((&PACKED_VERSION, packed)) => {
             postcard::from_bytes(packed).map_err(CodecError::Postcard)
@@ -90,6 +94,15 @@ mod tests {
         assert_eq!(grow(&stored).unwrap(), text.as_bytes());
         assert_eq!(shrink(b"short").len(), 6);
         assert_eq!(grow(&shrink(b"short")).unwrap(), b"short");
+    }
+
+    #[test]
+    fn bytes_from_before_a_field_was_added_read_as_without_it() {
+        use std::collections::BTreeMap;
+        let old = ("kim".to_owned(), 7_u32);
+        let new: (String, u32, Option<String>, BTreeMap<String, i64>) =
+            unpack(&pack(&old)).unwrap();
+        assert_eq!(new, ("kim".to_owned(), 7, None, BTreeMap::new()));
     }
 
     #[test]

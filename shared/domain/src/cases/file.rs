@@ -7,13 +7,13 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use serde_json::{Map, Value as Json};
-use serde_saphyr::{Location, Spanned};
 
 use super::MAX_FILE_BYTES;
 use crate::expr;
 use crate::lifecycle::diagnostic::nearest;
-use crate::lifecycle::{Diagnostic, Lifecycle, Severity, yaml};
+use crate::lifecycle::{Diagnostic, Lifecycle, Severity};
 use crate::period::{DAY, Period};
+use crate::yaml::{self, Location, Spanned};
 
 /// The Monday that day 0 is where nothing else is said.
 const MONDAY: Date = jiff::civil::date(2026, 1, 5);
@@ -159,9 +159,14 @@ pub(super) fn read(source: &str, lifecycle: &Lifecycle) -> Result<Cases, Vec<Dia
         let message = format!("the file is larger than {} KiB", MAX_FILE_BYTES / 1024);
         return Err(vec![Diagnostic::new(Severity::Error, source, 0..0, message)]);
     }
-    let written: Vec<Spanned<WrittenCase>> =
-        serde_saphyr::from_str_with_options(source, yaml::options())
-            .map_err(|error| vec![yaml::problem(source, &error)])?;
+    let reading = yaml::read::<Vec<Spanned<WrittenCase>>>(source);
+    let written = match reading.value {
+        Some(written) if reading.faults.is_empty() => written,
+        _ => {
+            let faults = reading.faults.into_iter();
+            return Err(faults.map(|fault| Diagnostic::of_fault(source, fault)).collect());
+        }
+    };
     let mut checker = Checker { source, lifecycle, found: Vec::new() };
     if written.is_empty() {
         checker.at(0..0, "there is no case in the file");

@@ -155,7 +155,7 @@ impl<'a> Life<'a> {
     /// An alert as it is written in a case.
     fn alert(&self, entry: &JournalEntry, replay: &Replay<'_>) -> Option<String> {
         let labels = alert::labels(entry, &replay.customer, self.lifecycle);
-        let receiver = alert::route(&labels, self.lifecycle)?;
+        let receiver = alert::route(entry.kind, &labels, self.lifecycle)?;
         let name = match entry.kind {
             ChangeKind::Finding => {
                 let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
@@ -177,6 +177,7 @@ impl Fired {
     fn note(&mut self, entry: &JournalEntry) {
         let to = entry.to.clone().unwrap_or_default();
         match entry.kind {
+            ChangeKind::Checkpoint | ChangeKind::Handoff | ChangeKind::Release => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {

@@ -67,12 +67,13 @@ impl EventRef {
     }
 }
 
-/// Every condition that decides about stages.
+/// Every condition that decides about stages, or about which criteria are the customer's.
 pub(super) fn conditions<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Condition> {
-    super::stages(facts).flat_map(|stage| {
+    let of_stages = super::stages(facts).flat_map(|stage| {
         let enter = stage.enter.as_ref().map(|enter| &enter.when);
         enter.into_iter().chain(stage.leave.as_ref().map(|leave| &leave.when))
-    })
+    });
+    of_stages.chain(&facts.lifecycle.overlays)
 }
 
 /// Everything that is read, each once: what a condition names, and what that is made of.

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::by_hand;
+use crate::journal::Author;
 use crate::replay::{Replay, in_order};
 use crate::tests_support::{day, event, events, in_stage, lifecycle, profile};
 
@@ -154,6 +156,101 @@ fn a_status_is_told_again_from_its_journal() {
         assert_eq!(told.previous_stage, status.previous_stage);
     }
     assert!(journal.len() >= 2, "{journal:?}");
+}
+
+/// Overlays, checkpoints, handoffs and cool-downs.
+const WHOLE: &str = "version: 1
+traits: { plan: [trial, team], mrr: number? }
+metrics: { logins_7d: { count: login, over: 7d } }
+segments: { big: traits.mrr > 5 }
+stages:
+  onboarding:
+    enter: { when: traits.plan == \"team\", priority: 10 }
+    checkpoints: { first: { when: metrics.logins_7d > 0 }, busy: { when: metrics.logins_7d > 3 } }
+    handoff: { to: success, ack_within: 2d }
+    cool_down: 9d
+  adopting: { enter: { when: metrics.logins_7d >= 3, priority: 20 } }
+overlays:
+  - { for: segment.big, stages: { adopting: { enter: { when: metrics.logins_7d >= 6 } } } }
+";
+
+fn kim() -> Author {
+    Author { name: "kim".to_owned(), reason: Some("we spoke".to_owned()) }
+}
+
+#[test]
+fn criteria_are_those_that_hold_for_the_customer() {
+    let lifecycle = lifecycle(WHOLE);
+    let log = log();
+    let customer =
+        Customer { profile: profile(&lifecycle, &log, day(28.0)), ..Customer::default() };
+    let told = explain(&in_stage(customer, "onboarding", 1.0), &lifecycle, &[], &log, day(28.0));
+    assert_eq!(other(&told, "adopting").judged.condition, "metrics.logins_7d >= 6");
+    let logins = told.what_if.iter().find(|one| one.input == "metrics.logins_7d").unwrap();
+    assert_eq!((logins.to.clone(), logins.stage.as_str()), (json!(6), "adopting"));
+    let mrr = told.what_if.iter().find(|one| one.input == "traits.mrr");
+    assert!(mrr.is_none(), "two logins are too few either way");
+    assert!(told.inputs.iter().any(|input| input.name == "segment.big"));
+    assert_eq!(told.decided.len(), 1, "{:?}", told.decided);
+    assert_eq!(told.decided[0].rule, "stages.onboarding.checkpoints.first");
+}
+
+#[test]
+fn a_customer_that_a_person_holds_is_not_where_automation_would_have_it() {
+    let lifecycle = lifecycle(WHOLE);
+    let log =
+        in_order((1..8).map(|at| event(f64::from(at), "login", json!({}))).chain(log()).collect());
+    let customer = Customer { profile: profile(&lifecycle, &log, day(7.5)), ..Customer::default() };
+    let mut customer = in_stage(customer, "onboarding", 1.0);
+    let facts = Facts::new(&customer, &lifecycle, day(7.5));
+    for change in by_hand::move_to(&facts, "onboarding", kim(), Some(day(20.0))).unwrap() {
+        customer.status.apply(&change, day(7.5), &lifecycle);
+    }
+    let told = explain(&customer, &lifecycle, &[], &log, day(8.0));
+    let adopting = other(&told, "adopting");
+    assert_eq!(adopting.refusal, Some(Refusal::Held));
+    assert_eq!(
+        adopting.why_not.as_deref(),
+        Some("it holds, but kim keeps the customer in `onboarding` until 2026-03-22T00:00:00Z")
+    );
+}
+
+#[test]
+fn a_status_with_what_people_decided_is_told_again_from_its_journal() {
+    let lifecycle = lifecycle(WHOLE);
+    let log = in_order(
+        (0..40).map(|at| event(f64::from(at) / 3.0, "login", json!({}))).chain(log()).collect(),
+    );
+    let mut replay = Replay::new(&lifecycle, &log);
+    let mut journal = Vec::new();
+    let mut kinds = std::collections::BTreeSet::new();
+    for at in 1..60 {
+        let now = day(f64::from(at));
+        replay.until(now);
+        journal.extend(replay.night(now).into_iter().map(|one| one.entry));
+        let facts = Facts::new(&replay.customer, &lifecycle, now);
+        let by_hand = match at {
+            3 => by_hand::move_to(&facts, "onboarding", kim(), None),
+            5 => by_hand::acknowledge(&facts, kim()).map(|change| vec![change]),
+            20 => by_hand::release(&facts, kim()).map(|change| vec![change]),
+            30 => by_hand::move_to(&facts, "adopting", kim(), Some(day(33.0))),
+            _ => Ok(Vec::new()),
+        };
+        for change in by_hand.unwrap() {
+            journal.push(replay.customer.status.apply(&change, now, &lifecycle));
+        }
+        kinds.extend(journal.iter().map(|entry| entry.kind.as_str()));
+        let newest_first: Vec<JournalEntry> = journal.iter().rev().cloned().collect();
+        let told = status_at(&newest_first);
+        let status = &replay.customer.status;
+        assert_eq!((&told.stage, &told.entered), (&status.stage, &status.entered));
+        assert_eq!((&told.left, &told.reached), (&status.left, &status.reached), "day {at}");
+        assert_eq!((&told.handoff, &told.hold), (&status.handoff, &status.hold), "day {at}");
+    }
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["checkpoint", "handoff", "release", "stage"]
+    );
 }
 
 proptest! {

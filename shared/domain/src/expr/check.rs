@@ -28,10 +28,12 @@ pub(super) fn check(
         problems: Vec::new(),
         uses_date: false,
         cost: 0,
+        takes_any: expected == Expected::Any,
     };
     let node = match expected {
         Expected::YesNo => checker.condition(tree),
         Expected::Number => checker.number(tree).node,
+        Expected::Any => checker.value(tree).node,
     };
     if !checker.problems.is_empty() {
         return Err(checker.problems);
@@ -52,6 +54,8 @@ pub(super) struct Checker<'s> {
     problems: Vec<Problem>,
     pub uses_date: bool,
     cost: u32,
+    /// Whether what could only be a mistake in a file is answered as CEL does.
+    takes_any: bool,
 }
 
 /// A compiled part of an expression.
@@ -135,7 +139,7 @@ impl Checker<'_> {
     fn condition(&mut self, tree: &Tree<'_>) -> Node {
         let checked = self.value(tree);
         let (article, help) = match &checked.ty {
-            Some(Type::YesNo) if checked.fixed => {
+            Some(Type::YesNo) if checked.fixed && !self.takes_any => {
                 return self.always(&checked.node, &tree.span).node;
             }
             None | Some(Type::YesNo | Type::Dynamic) => return checked.node,
@@ -219,7 +223,15 @@ impl Checker<'_> {
         if left.ty.is_none() || right.ty.is_none() {
             return Checked::wrong();
         }
-        if matches!(arith, Arith::Divide | Arith::Remainder) && right.fixed_number() == Some(0.0) {
+        let by_zero =
+            matches!(arith, Arith::Divide | Arith::Remainder) && right.fixed_number() == Some(0.0);
+        if by_zero && self.takes_any {
+            return Checked::new(
+                Node::Arith(arith, Box::new([left.node, right.node])),
+                Type::Number,
+            );
+        }
+        if by_zero {
             return self.wrong(
                 Problem::new(sides[1].span.clone(), "a division by zero has no answer")
                     .label("always zero")
@@ -269,7 +281,7 @@ impl Checker<'_> {
         }
         if !matches!(compare, Compare::Equal | Compare::NotEqual) {
             for (side, tree) in [(&left, &sides[0]), (&right, &sides[1])] {
-                if !has_order(side) {
+                if !self.takes_any && !has_order(side) {
                     return self.no_order(side.ty.as_ref(), &tree.span);
                 }
             }
@@ -277,7 +289,10 @@ impl Checker<'_> {
         self.uses_date |= [left_type, right_type].contains(&&Type::Date);
         let fixed = left.fixed && right.fixed;
         let node = Node::Compare(compare, Box::new([left.node, right.node]));
-        if fixed { self.always(&node, span) } else { Checked::new(node, Type::YesNo) }
+        match fixed && !self.takes_any {
+            true => self.always(&node, span),
+            false => Checked { fixed, ..Checked::new(node, Type::YesNo) },
+        }
     }
 
     fn is_in(&mut self, left: &Tree<'_>, list: &[Tree<'_>], span: &Range<usize>) -> Checked {
@@ -293,7 +308,10 @@ impl Checker<'_> {
         self.uses_date |= *ty == Type::Date;
         let fixed = checked.fixed;
         let node = Node::In(Box::new(checked.node), items);
-        if fixed { self.always(&node, span) } else { Checked::new(node, Type::YesNo) }
+        match fixed && !self.takes_any {
+            true => self.always(&node, span),
+            false => Checked { fixed, ..Checked::new(node, Type::YesNo) },
+        }
     }
 
     /// One value of a list, for something of the type `beside`.

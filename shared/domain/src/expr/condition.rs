@@ -7,11 +7,12 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde_saphyr::Spanned;
 
 use super::eval::Part;
 use super::place;
 use super::{Expected, Expr, Name, Problem, Row, Scope, Truth, Value, compile as compile_expr};
+
+use crate::yaml::{Location, Spanned};
 
 /// The deepest nesting of lists. The YAML reader's own limit keeps reading them within the stack.
 const MAX_LISTS: u32 = 16;
@@ -101,6 +102,27 @@ impl<'de> Visitor<'de> for SourceVisitor {
 }
 
 impl ConditionSource {
+    /// Calls `visit` with the place of every expression.
+    pub(crate) fn each_place(&self, visit: &mut impl FnMut(Location)) {
+        match &self.0.value {
+            Source::Leaf(_) => visit(self.0.defined),
+            Source::Lists(lists) => {
+                let conditions = lists.iter().flat_map(|(_, conditions)| conditions);
+                conditions.for_each(|condition| condition.each_place(visit));
+            }
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn location(&self) -> Location {
+        self.0.referenced
+    }
+
+    /// Where it stands in `file`, the text it was read from.
+    pub(crate) fn place(&self, file: &str) -> Range<usize> {
+        place::scalar(file, &self.0.referenced)
+    }
+
     /// Compiles every expression; `file` is the text this was read from. Reports the problems of
     /// all expressions, with places in bytes of `file`.
     pub fn compile(&self, file: &str, scope: &Scope) -> Result<Condition, Vec<Problem>> {
@@ -236,6 +258,16 @@ impl Condition {
         let mut numbers = Vec::new();
         self.each(&mut |expr| numbers.extend(expr.numbers()));
         numbers
+    }
+
+    /// Calls `visit` with the names and the constants of each comparison.
+    pub(crate) fn each_comparison(&self, visit: &mut impl FnMut(&[&Name], &[Value<'_>])) {
+        self.each(&mut |expr| {
+            expr.0.root.node.comparisons(&mut |reads, constants| {
+                let names = reads.iter().filter_map(|read| expr.names().get(*read as usize));
+                visit(&names.collect::<Vec<_>>(), constants);
+            });
+        });
     }
 
     /// Whether the answer may change at midnight with no new fact.

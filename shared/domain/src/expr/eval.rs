@@ -151,6 +151,39 @@ impl Node {
         }
     }
 
+    /// Calls `visit` with the names and the constants of each comparison.
+    pub(super) fn comparisons(&self, visit: &mut dyn FnMut(&[u32], &[Value<'_>])) {
+        match self {
+            Node::Join(_, parts) => parts.iter().for_each(|part| part.node.comparisons(visit)),
+            Node::Not(inner) => inner.comparisons(visit),
+            Node::Compare(_, sides) => {
+                let (mut names, mut constants) = (Vec::new(), Vec::new());
+                for side in sides.iter() {
+                    side.reads(&mut names);
+                    side.constants(&mut constants);
+                    side.comparisons(visit);
+                }
+                visit(&names, &constants);
+            }
+            Node::In(left, list) => {
+                let mut names = Vec::new();
+                left.reads(&mut names);
+                let constants: Vec<Value<'_>> = list.iter().map(Constant::value).collect();
+                visit(&names, &constants);
+            }
+            _ => {}
+        }
+    }
+
+    fn constants<'a>(&'a self, found: &mut Vec<Value<'a>>) {
+        match self {
+            Node::Constant(constant) => found.push(constant.value()),
+            Node::Days(_, inner) | Node::Negate(inner) => inner.constants(found),
+            Node::Arith(_, sides) => sides.iter().for_each(|side| side.constants(found)),
+            _ => {}
+        }
+    }
+
     /// The names it reads, each once, as indices.
     pub(super) fn reads(&self, found: &mut Vec<u32>) {
         match self {

@@ -83,12 +83,17 @@ fn token(source: &str, at: usize, first: char) -> Result<(Token<'_>, usize), Pro
     {
         return number(rest, at);
     }
+    if let Some(raw) = rest.strip_prefix(['r', 'R'])
+        && let Some(quote @ ('"' | '\'')) = raw.chars().next()
+    {
+        return text(rest, at, quote, Escapes::Kept);
+    }
     if is_name_start(first) {
         let len = name_len(rest);
         return Ok((Token::Word(&rest[..len]), len));
     }
     if first == '"' || first == '\'' {
-        return text(rest, at, first);
+        return text(rest, at, first, Escapes::Read);
     }
     let signs = SIGNS.iter().find(|sign| rest.starts_with(**sign));
     let strangers = STRANGERS.iter().find(|(text, ..)| rest.starts_with(text));
@@ -134,7 +139,42 @@ fn digits(rest: &str) -> usize {
     rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
 }
 
+/// `0x1F`: a whole number.
+fn hexadecimal(rest: &str) -> Option<usize> {
+    let figures = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"))?;
+    let len = figures.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(figures.len());
+    (len > 0 && !figures[len..].starts_with(is_name_part)).then_some(2 + len)
+}
+
+/// `2026-12-25`: a date that lost its quotes, and a subtraction to CEL.
+fn is_date(rest: &str) -> bool {
+    let bytes = rest.as_bytes();
+    let digits = |range: Range<usize>| {
+        bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+    };
+    let dash = |at: usize| bytes.get(at) == Some(&b'-');
+    digits(0..4)
+        && dash(4)
+        && digits(5..7)
+        && dash(7)
+        && digits(8..10)
+        && !bytes.get(10).is_some_and(u8::is_ascii_digit)
+}
+
 fn number(rest: &str, at: usize) -> Result<(Token<'_>, usize), Problem> {
+    if is_date(rest) {
+        let date = &rest[..10];
+        return Err(Problem::new(at..at + 10, format!("`{date}` without quotes is a subtraction"))
+            .label("not a date")
+            .help(format!("a date needs quotes: \"{date}\"")));
+    }
+    if let Some(len) = hexadecimal(rest) {
+        let value = u64::from_str_radix(&rest[2..len], 16).map_or(f64::INFINITY, |n| n as f64);
+        if value > MAX_WHOLE {
+            return Err(too_large(at..at + len));
+        }
+        return Ok((Token::Number { value, whole: true }, len));
+    }
     let mut len = digits(rest);
     let mut whole = true;
     if let Some(fraction) = rest[len..].strip_prefix('.') {
@@ -160,14 +200,18 @@ fn number(rest: &str, at: usize) -> Result<(Token<'_>, usize), Problem> {
     }
     let value: f64 = rest[..len].parse().unwrap_or(f64::INFINITY);
     if !value.is_finite() || (whole && value > MAX_WHOLE) {
-        return Err(Problem::new(at..at + len, "this number is too large")
-            .label("too large")
-            .help("whole numbers go up to 9007199254740992"));
+        return Err(too_large(at..at + len));
     }
     Ok((Token::Number { value, whole }, len))
 }
 
-/// A number that letters follow: `14d`, `1_000`, `0x1F`, `3u`.
+fn too_large(span: Range<usize>) -> Problem {
+    Problem::new(span, "this number is too large")
+        .label("too large")
+        .help("whole numbers go up to 9007199254740992")
+}
+
+/// A number that letters follow: `14d`, `1_000`, `3u`.
 fn unit(rest: &str, number: usize, at: usize) -> Problem {
     let len = number + rest[number..].find(|c| !is_name_part(c)).unwrap_or(rest.len() - number);
     let (figures, letters) = (&rest[..number], &rest[number..len]);
@@ -185,33 +229,81 @@ fn unit(rest: &str, number: usize, at: usize) -> Problem {
     problem.label("not a number").help(help)
 }
 
-fn text(rest: &str, at: usize, quote: char) -> Result<(Token<'_>, usize), Problem> {
+/// What a backslash in a text means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    /// It begins an escape.
+    Read,
+    /// It is one, in `r"..."`.
+    Kept,
+}
+
+/// A text in quotes, in three of them, or raw. `rest` begins with its prefix or its quote.
+fn text(
+    rest: &str,
+    at: usize,
+    quote: char,
+    escapes: Escapes,
+) -> Result<(Token<'_>, usize), Problem> {
+    let prefix = usize::from(escapes == Escapes::Kept);
+    let triple = [quote; 3].iter().collect::<String>();
+    let is_triple = rest[prefix..].starts_with(&triple);
+    let close = if is_triple { triple.as_str() } else { &triple[..1] };
     let mut value = String::new();
-    let mut chars = rest.char_indices().skip(1);
-    while let Some((i, c)) = chars.next() {
+    let mut i = prefix + close.len();
+    while let Some(c) = rest[i..].chars().next() {
+        if rest[i..].starts_with(close) {
+            return Ok((Token::Text(value), i + close.len()));
+        }
         match c {
-            '\n' | '\r' => break,
-            '\\' => match chars.next().map(|(_, escaped)| escaped) {
-                Some(escaped @ ('\\' | '"' | '\'')) => value.push(escaped),
-                Some('n') => value.push('\n'),
-                Some('t') => value.push('\t'),
-                Some('r') => value.push('\r'),
-                Some(other) => {
-                    return Err(Problem::new(
-                        at + i..at + i + 1 + other.len_utf8(),
-                        format!("`\\{other}` means nothing in a text"),
-                    )
-                    .label("unknown escape")
-                    .help("write `\\\\` for a backslash"));
-                }
-                None => break,
-            },
-            c if c == quote => return Ok((Token::Text(value), i + 1)),
-            c => value.push(c),
+            '\n' | '\r' if !is_triple => break,
+            '\\' if escapes == Escapes::Read => {
+                let (escaped, len) = escape(&rest[i..]).map_err(|len| {
+                    let shown = &rest[i..i + len];
+                    Problem::new(at + i..at + i + len, format!("`{shown}` means nothing in a text"))
+                        .label("unknown escape")
+                        .help("write `\\\\` for a backslash")
+                })?;
+                value.push(escaped);
+                i += len;
+            }
+            c => {
+                value.push(c);
+                i += c.len_utf8();
+            }
         }
     }
     let len = rest.find(['\n', '\r']).unwrap_or(rest.len());
     Err(Problem::new(at..at + len, "this text has no closing quote")
-        .label(format!("opened with {quote}"))
-        .help(format!("end it with {quote} on the same line")))
+        .label(format!("opened with {close}"))
+        .help(format!("end it with {close} on the same line")))
+}
+
+/// The character an escape stands for and the bytes it takes, or the bytes that mean nothing: those
+/// of the CEL specification, "String and Bytes Values".
+fn escape(rest: &str) -> Result<(char, usize), usize> {
+    let kind = rest[1..].chars().next().ok_or(1_usize)?;
+    let simple = match kind {
+        'a' => '\u{7}',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\u{b}',
+        '\\' | '?' | '"' | '\'' | '`' => kind,
+        'x' | 'X' => return code_point(rest, 2, 2, 16),
+        'u' => return code_point(rest, 2, 4, 16),
+        'U' => return code_point(rest, 2, 8, 16),
+        '0'..='3' => return code_point(rest, 1, 3, 8),
+        other => return Err(1 + other.len_utf8()),
+    };
+    Ok((simple, 2))
+}
+
+fn code_point(rest: &str, from: usize, figures: usize, radix: u32) -> Result<(char, usize), usize> {
+    let found = rest.get(from..from + figures);
+    let found = found.filter(|text| text.chars().all(|c| c.is_digit(radix)));
+    let number = found.and_then(|text| u32::from_str_radix(text, radix).ok());
+    number.and_then(char::from_u32).map(|c| (c, from + figures)).ok_or(2)
 }

@@ -24,7 +24,22 @@
 //! Every accepted expression is a CEL expression with the same answer, where unknown stands for
 //! CEL's error, numbers are doubles (a whole number beside one is read as a double), dates are
 //! ISO texts, `today` is a variable and the two day counts are functions. What CEL answers and this
-//! language does not: division by zero, which gives CEL an infinity, and `==` of two kinds.
+//! language does not, each for a reason:
+//!
+//! - `x / 0` is unknown, where CEL has an infinity for doubles: a share of nothing is not known, and
+//!   no threshold should hold for it. A remainder by zero is an error in CEL, and unknown here.
+//! - `==` and `!=` of two kinds (`event.status == "500"` of a number) are unknown, where CEL says no:
+//!   the sender may have meant the same, and neither answer can be relied on.
+//! - A number that is not finite reads as missing: no comparison with it means anything.
+//! - Refused, because in a file they could only be mistakes: constants (`1 < 2`), the order of texts
+//!   and of answers, `1 / 2` of two whole constants (which CEL rounds), `%` beside a fraction, empty
+//!   lists, lists of anything but constants, whole numbers beyond 2^53. [`Expected::Any`] answers
+//!   constants and orders as CEL does.
+//! - Not in the subset: unsigned numbers (`3u`), bytes, `null`, lists and maps as values, indexing,
+//!   `? :`, comprehensions, conversions, text and time functions, `timestamp` and `duration`.
+//!
+//! `oracle` compares random expressions and rows with the `cel` crate, over every operator and
+//! function, and allows for exactly the first of these.
 //!
 //! # Invariants
 //!
@@ -38,6 +53,7 @@ use std::sync::Arc;
 mod check;
 mod condition;
 mod eval;
+mod given;
 mod kinds;
 mod lex;
 mod names;
@@ -49,11 +65,14 @@ mod tree;
 mod value;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod tests;
 
 pub use condition::{Condition, ConditionSource, Leaf};
+pub use given::Given;
 pub(crate) use place::{in_file, scalar};
 pub use scope::{Binding, Scope, Type};
 pub use value::{Name, Row, Truth, Value};
@@ -74,6 +93,9 @@ pub enum Expected {
     YesNo,
     /// A formula.
     Number,
+    /// Whatever it comes to: constants and the order of texts are answered as CEL does, which in a
+    /// lifecycle file could only be mistakes.
+    Any,
 }
 
 /// Something wrong with an expression, in words for the person who wrote it.
@@ -134,6 +156,11 @@ impl Expr {
     /// The number for `row`: none when missing or unknown, never one that is not finite.
     pub fn number(&self, row: &impl Row) -> Option<f64> {
         self.0.root.node.number(row, &self.0.names)
+    }
+
+    /// The value for `row`, whatever it is; missing for what is unknown.
+    pub fn value<'a>(&'a self, row: &'a impl Row) -> Value<'a> {
+        self.0.root.node.value(row, &self.0.names)
     }
 
     /// The names it reads, each once, in the order of their first use.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use serde_saphyr::Location;
+use crate::yaml::Location;
 
 /// The place in `file` of `span`, a part of the `text` of the scalar at `location`.
 pub(crate) fn in_file(
@@ -28,23 +28,7 @@ pub(crate) fn in_file(
 
 /// The bytes of the scalar, with its quotes.
 pub(crate) fn scalar(file: &str, location: &Location) -> Range<usize> {
-    let span = location.span();
-    let bytes = span.byte_offset().zip(span.byte_len());
-    let (start, len) = bytes.unwrap_or_else(|| {
-        // A file that was read as a stream knows characters only.
-        let byte = |chars: u64| {
-            let chars = usize::try_from(chars).unwrap_or(usize::MAX);
-            file.char_indices().nth(chars).map_or(file.len(), |(at, _)| at) as u64
-        };
-        let start = byte(span.offset());
-        (start, byte(span.offset().saturating_add(span.len())).saturating_sub(start))
-    });
-    let clamp = |at: u64| {
-        let at = usize::try_from(at).unwrap_or(usize::MAX).min(file.len());
-        file.floor_char_boundary(at)
-    };
-    let (start, end) = (clamp(start), clamp(start.saturating_add(len)));
-    start..end.max(start)
+    location.range(file)
 }
 
 /// Where in `raw`, the source of a scalar, the byte `target` of its `text` is.

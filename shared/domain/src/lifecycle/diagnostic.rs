@@ -5,6 +5,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
+use crate::yaml::Fault;
+
 /// How bad a finding about the file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -13,19 +15,28 @@ pub enum Severity {
     Error,
     /// The file can be used; it may not mean what its author thinks.
     Warning,
+    /// Worth knowing; the file means what it says.
+    Note,
 }
 
 /// One message about a lifecycle file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// Error or warning.
+    /// Error, warning or note.
     pub severity: Severity,
+    /// A stable word for programs: `yaml` for what cannot be read, `invalid` for other errors; those
+    /// of warnings and notes say what is doubted.
+    pub code: &'static str,
     /// What is wrong, in one sentence.
     pub message: String,
     /// 1-based line in the file.
     pub line: usize,
     /// 1-based column, in characters.
     pub column: usize,
+    /// 1-based line of the end.
+    pub end_line: usize,
+    /// 1-based column of the end, in characters: the first after it.
+    pub end_column: usize,
     /// Byte range in the file.
     #[serde(skip)]
     pub span: Range<usize>,
@@ -46,17 +57,26 @@ impl Diagnostic {
     ) -> Diagnostic {
         let start = floor_boundary(source, span.start);
         let end = floor_boundary(source, span.end.max(start));
-        let before = &source[..start];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let ((line, column), (end_line, end_column)) = (place(source, start), place(source, end));
         Diagnostic {
             severity,
+            code: "invalid",
             message: message.into(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column,
+            end_line,
+            end_column,
             span: start..end,
             label: String::new(),
             help: None,
         }
+    }
+
+    /// What could not be read of `source`.
+    pub(crate) fn of_fault(source: &str, fault: Fault) -> Diagnostic {
+        let Fault { at, said } = fault;
+        let error = Diagnostic::new(Severity::Error, source, at.range(source), said.message);
+        Diagnostic { code: "yaml", label: said.label.into(), help: said.help, ..error }
     }
 
     /// The message as a compiler prints it: the line, a caret, the help.
@@ -65,6 +85,7 @@ impl Diagnostic {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let snippet = Snippet::source(source)
             .path(file_name)
@@ -89,6 +110,13 @@ pub enum Color {
     Plain,
     /// Escape sequences for a terminal.
     Terminal,
+}
+
+/// The 1-based line and column of a byte.
+fn place(source: &str, at: usize) -> (usize, usize) {
+    let before = &source[..at];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 fn floor_boundary(source: &str, at: usize) -> usize {

@@ -5,19 +5,24 @@
 
 mod alerts;
 mod feeds;
+mod overlays;
+mod stages;
 mod standards;
 
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
 
 pub use self::alerts::{Alerts, OneOrMany};
-pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme};
+pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme, Texts};
+pub use self::overlays::{FactorOverlay, HealthOverlay, Overlay, StageOverlay, StandardOverlay};
+pub use self::stages::{Enter, Exit, Stage};
 pub use self::standards::{StageChoice, Standard};
 use crate::expr::ConditionSource;
+pub use crate::yaml::Spanned;
 
 /// A word of the file and where it stands.
 pub type Word = Spanned<String>;
@@ -55,11 +60,11 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
 }
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// The version of this vocabulary: 1.
-    pub version: Spanned<u32>,
+    pub version: Option<Spanned<u32>>,
     /// Name, time zone and calendar.
     #[serde(default)]
     pub workspace: Workspace,
@@ -75,9 +80,11 @@ pub struct File {
     #[serde(default)]
     pub segments: Entries<ConditionSource>,
     /// The stages.
+    #[serde(default)]
     pub stages: Entries<Stage>,
     /// The same lifecycle with other numbers for a segment.
-    pub overlays: Later,
+    #[serde(default)]
+    pub overlays: Vec<Spanned<Overlay>>,
     /// The health scorecard.
     pub health: Option<Scorecard>,
     /// Churn risk.
@@ -86,6 +93,7 @@ pub struct File {
     #[serde(default)]
     pub feeds: Entries<Feed>,
     /// What to do on entry, on risk, on a finding.
+    #[schemars(skip)]
     pub playbooks: Later,
     /// What we promised ourselves.
     #[serde(default)]
@@ -95,7 +103,7 @@ pub struct File {
 }
 
 /// Name, time zone and calendar of the workspace.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workspace {
     /// The company's name.
@@ -110,7 +118,7 @@ pub struct Workspace {
 }
 
 /// What a customer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// Events of an account's users roll up to the account.
@@ -125,7 +133,7 @@ pub enum TraitType {
     /// `text`, `number?`, `date?`, `email?`, `yes_no?`, `account?`.
     Named(String),
     /// One of these words.
-    Words(Vec<String>),
+    Words(Vec<Word>),
 }
 
 impl<'de> Deserialize<'de> for TraitType {
@@ -182,7 +190,7 @@ impl<'de> Deserialize<'de> for Metric {
 }
 
 /// A metric counted from events; one of the first seven keys says how.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counted {
     /// How many such events.
@@ -212,119 +220,8 @@ pub struct Counted {
     pub stale_after: Option<Word>,
 }
 
-/// A stage.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stage {
-    /// When a customer enters.
-    pub enter: Option<Enter>,
-    /// When a customer leaves for a named stage, judged before the other stages' criteria.
-    pub leave: Option<Leave>,
-    /// How long an entry holds, but for exits marked `at_once`.
-    pub stay_at_least: Option<Word>,
-    /// How long the stage should take.
-    pub target: Option<Word>,
-    /// After how long the customer is stuck.
-    pub stuck: Option<Word>,
-    /// Who looks after customers in this stage.
-    pub owner: Option<Word>,
-    /// The checkpoint of this stage: a metric's name.
-    pub metric: Option<Word>,
-    /// Where a customer may go from here; anywhere where it is absent.
-    pub exits: Option<Vec<Exit>>,
-    /// Acknowledged handovers.
-    pub handoff: Later,
-    /// Playbooks that run on entry.
-    pub on_enter: Later,
-    /// Progress marks inside the stage.
-    pub checkpoints: Later,
-    /// How long a customer who left must stay away.
-    pub cool_down: Later,
-}
-
-/// The criteria of an entry.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Enter {
-    /// What must hold.
-    pub when: ConditionSource,
-    /// For how long without a break.
-    #[serde(rename = "for")]
-    pub hold: Option<Word>,
-    /// The higher wins.
-    #[serde(default)]
-    pub priority: i32,
-    /// Only from these stages.
-    pub from: Option<Vec<Word>>,
-}
-
-/// The criteria of a departure.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Leave {
-    /// What must hold.
-    pub when: ConditionSource,
-    /// For how long without a break.
-    #[serde(rename = "for")]
-    pub hold: Option<Word>,
-    /// Where to.
-    pub to: Word,
-}
-
-/// One exit of a stage: a name, or a name that `stay_at_least` does not hold back.
-#[derive(Debug)]
-pub struct Exit {
-    /// The stage it leads to.
-    pub to: Word,
-    /// Not held back by `stay_at_least`.
-    pub at_once: bool,
-}
-
-impl<'de> Deserialize<'de> for Exit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Marked {
-            to: Word,
-            #[serde(default)]
-            at_once: bool,
-        }
-        enum Either {
-            Name(String),
-            Marked(Marked),
-        }
-        struct ExitVisitor;
-        impl<'de> Visitor<'de> for ExitVisitor {
-            type Value = Either;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a stage, or `{ to: stage, at_once: true }`")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Either, E> {
-                Ok(Either::Name(text.to_owned()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Either, A::Error> {
-                Deserialize::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-                    .map(Either::Marked)
-            }
-        }
-        impl<'de> Deserialize<'de> for Either {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(ExitVisitor)
-            }
-        }
-        let either = Spanned::<Either>::deserialize(deserializer)?;
-        let (referenced, defined) = (either.referenced, either.defined);
-        Ok(match either.value {
-            Either::Name(value) => {
-                Exit { to: Spanned { value, referenced, defined }, at_once: false }
-            }
-            Either::Marked(marked) => Exit { to: marked.to, at_once: marked.at_once },
-        })
-    }
-}
-
 /// A scorecard: weighted factors and bands.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scorecard {
     /// What is weighed.
@@ -335,7 +232,7 @@ pub struct Scorecard {
 }
 
 /// One factor of a scorecard.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Factor {
     /// Points of 100.
@@ -349,7 +246,7 @@ pub struct Factor {
 }
 
 /// Churn risk.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Risk {
     /// `scorecard`.
@@ -360,5 +257,6 @@ pub struct Risk {
     #[serde(default)]
     pub bands: Entries<Spanned<f64>>,
     /// A rise of this much in 7 days is an alert by itself.
+    #[schemars(skip)]
     pub drop_alert: Later,
 }

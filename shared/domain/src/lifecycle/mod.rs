@@ -4,18 +4,26 @@
 //! condition compiles, every reference leads somewhere. [`load`] is the only way to one.
 
 pub mod diagnostic;
+mod examine;
 mod file;
 mod load;
 mod names;
+mod overlays;
 pub mod presets;
+mod schema;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Color, Diagnostic, Severity};
+pub use examine::examine;
 pub use file::Subject;
 pub use load::load;
-pub(crate) use load::{map_of, yaml};
+pub(crate) use load::map_of;
 pub(crate) use names::Slot;
+pub use overlays::Rules;
+pub use schema::{SCHEMA_FILE, schema};
 
 use crate::expr::{Condition, Expr, Type};
 use crate::feed::Feed;
@@ -46,16 +54,22 @@ pub struct Lifecycle {
     pub metrics: Vec<Metric>,
     /// Segments, in the order of the file.
     pub segments: Vec<Segment>,
-    /// Stages, in the order of the file.
-    pub stages: Vec<Stage>,
-    /// The health scorecard.
-    pub health: Option<Scorecard>,
+    /// Stages, in the order of the file, without overlays.
+    pub stages: Vec<Arc<Stage>>,
+    /// The health scorecard, without overlays.
+    pub health: Option<Arc<Scorecard>>,
     /// The risk model.
     pub risk: Option<Scorecard>,
-    /// Standards, in the order of the file.
-    pub standards: Vec<Standard>,
+    /// Standards, in the order of the file, without overlays.
+    pub standards: Vec<Arc<Standard>>,
     /// Sources of events, in the order of the file.
     pub feeds: Vec<Feed>,
+    /// For whom each overlay holds, in the order of the file.
+    pub(crate) overlays: Vec<Condition>,
+    /// The rules with each combination of overlays: the bits of an index say which hold.
+    pub(crate) rules: Vec<Rules>,
+    /// Every stage and standard that some combination has, each once.
+    pub(crate) variants: Rules,
     /// Who hears of what: the first that matches wins.
     pub routes: Vec<Route>,
     /// Where messages go.
@@ -67,16 +81,21 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// A stage by name.
+    /// A stage by name, without overlays.
     #[must_use]
     pub fn stage(&self, name: &str) -> Option<&Stage> {
-        self.stages.iter().find(|stage| stage.name == name)
+        self.stages.iter().find(|stage| stage.name == name).map(AsRef::as_ref)
     }
 
-    /// A standard by name.
+    /// A standard by name, without overlays.
     #[must_use]
     pub fn standard(&self, name: &str) -> Option<&Standard> {
-        self.standards.iter().find(|standard| standard.name == name)
+        self.standards.iter().find(|standard| standard.name == name).map(AsRef::as_ref)
+    }
+
+    /// The scorecard that risk is told by, where it is told by one.
+    pub(crate) fn risk_card(&self) -> Option<&Scorecard> {
+        self.risk.as_ref()
     }
 
     /// A feed by name.
@@ -186,6 +205,8 @@ pub struct Stage {
     pub leave: Option<Leave>,
     /// How long an entry holds, but for exits at once.
     pub stay_at_least: Option<Period>,
+    /// How long a customer who left stays away.
+    pub cool_down: Option<Period>,
     /// How long it should take.
     pub target: Option<Period>,
     /// After how long the customer is stuck.
@@ -196,6 +217,10 @@ pub struct Stage {
     pub metric: Option<usize>,
     /// Where a customer may go; anywhere where it is `None`.
     pub exits: Option<Vec<Exit>>,
+    /// Who takes over from the stage before, and says so.
+    pub handoff: Option<Handoff>,
+    /// Milestones, in the order of the file.
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 impl Stage {
@@ -207,6 +232,26 @@ impl Stage {
             None => Some(Exit { to: name.to_owned(), at_once: false }),
         }
     }
+}
+
+/// Who takes a customer over on entry, and says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handoff {
+    /// A trait, a team or an address.
+    pub to: String,
+    /// Within what it is to be acknowledged.
+    pub ack_within: Option<Period>,
+}
+
+/// A milestone inside a stage.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Its name.
+    pub name: String,
+    /// What has to hold, once in a visit.
+    pub when: Condition,
+    /// How long after entry it should be reached.
+    pub target: Option<Period>,
 }
 
 /// The criteria of an entry.
@@ -320,7 +365,9 @@ pub enum Promise {
 }
 
 /// How bad a breach is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingSeverity {
     /// Put it on a list.

@@ -8,6 +8,18 @@ use super::*;
 use crate::lifecycle::presets::PRESETS;
 use crate::tests_support::{commit, day, event, lifecycle};
 
+/// What the presets have none of, over the preset's metrics.
+fn whole() -> String {
+    let stage = "  onboarding:\n";
+    let more = "    checkpoints: { kickoff: { when: metrics.logins_7d > 0, target: 5d } }\n    \
+                handoff: { to: success, ack_within: 2 workdays }\n    cool_down: 20d\n";
+    let source = PRESETS[0].source.replacen(stage, &format!("{stage}{more}"), 1);
+    assert_ne!(source, PRESETS[0].source);
+    source
+        + "\noverlays:\n  - for: traits.plan == \"enterprise\"\n    \
+           stages: { onboarding: { target: 60d, stuck: 90d, cool_down: 2d } }\n"
+}
+
 /// What a customer of the preset may do on a day, by number.
 fn happening(day: f64, what: u8) -> Event {
     let user = format!("u{}", what % 3);
@@ -36,8 +48,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_replay_decides_what_live_runs_decided(log in log(), step in 1u32..9) {
-        let lifecycle = lifecycle(PRESETS[0].source);
+    fn a_replay_decides_what_live_runs_decided(
+        log in log(), step in 1u32..9, is_whole in any::<bool>(),
+    ) {
+        let lifecycle = match is_whole {
+            true => lifecycle(&whole()),
+            false => lifecycle(PRESETS[0].source),
+        };
         let mut replay = Replay::new(&lifecycle, &log);
         let mut live = Customer::default();
         let mut sent = 0;
@@ -54,8 +71,9 @@ proptest! {
                 live.status.risk = Some(risk);
                 entries.extend(change.map(|change| live.status.apply(&change, at, &lifecycle)));
             }
-            let change = step_of(&live, &lifecycle, at);
-            entries.extend(change.map(|change| live.status.apply(&change, at, &lifecycle)));
+            for change in decide_stage(&live, &lifecycle, at).into_changes() {
+                entries.push(live.status.apply(&change, at, &lifecycle));
+            }
             for change in judge_all(&live, &lifecycle, at) {
                 entries.push(live.status.apply(&change, at, &lifecycle));
             }
@@ -84,10 +102,6 @@ proptest! {
         whole.series.retain(|_, series| !matches!(series, crate::customer::Series::Distinct(_)));
         prop_assert_eq!(stepped, whole);
     }
-}
-
-fn step_of(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Option<Change> {
-    step(customer, lifecycle, now).change
 }
 
 #[test]

@@ -24,7 +24,7 @@
 use std::collections::HashSet;
 
 use domain::customer::Customer;
-use domain::decide::{next_due, step};
+use domain::decide::{decide_stage, next_due};
 use domain::event::Event;
 use domain::fold::{self, Scope};
 use domain::lifecycle::Lifecycle;
@@ -243,7 +243,7 @@ pub(super) fn due(
     now: Timestamp,
 ) -> Due {
     let waits = |at: Timestamp| before.due_at.is_some_and(|due| index_time(due) <= index_time(at));
-    if step(folded, lifecycle, now).change.is_some() {
+    if decide_stage(folded, lifecycle, now).is_change() {
         return if waits(now) { Due::Keep } else { Due::At(now) };
     }
     match coming(folded, lifecycle, now) {
@@ -252,18 +252,20 @@ pub(super) fn due(
     }
 }
 
-/// The first instant of the coming day at which something would change by itself, where the
-/// lifecycle has rules finer than the nightly sweep.
+/// The first instant at which something would change by itself before the nightly sweep comes to
+/// it: of the coming day, where the lifecycle has rules that fine, and when a move by hand runs out.
 pub(super) fn coming(
     customer: &Customer,
     lifecycle: &Lifecycle,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    let hold = customer.status.hold.as_ref();
+    let released = hold.and_then(|hold| hold.until).filter(|until| *until > now);
     if !lifecycle.is_sub_day {
-        return None;
+        return released;
     }
     let until = now.saturating_add(SignedDuration::from_hours(26)).unwrap_or(Timestamp::MAX);
-    next_due(customer, lifecycle, now, until)
+    next_due(customer, lifecycle, now, until).into_iter().chain(released).min()
 }
 
 fn fates(events: &[Event], mut put_by_us: HashSet<String>) -> Vec<Fate> {

@@ -6,6 +6,7 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
 use domain::customer::{Customer, RiskState};
+use domain::facts::Facts;
 use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
@@ -143,7 +144,12 @@ impl Store {
         for change in &decisions.changes {
             entries.push(after.status.apply(change, at, lifecycle));
         }
-        let coming = super::commit::coming(&after, lifecycle, at);
+        let coming =
+            match decisions.changes.iter().any(|change| change.kind() == ChangeKind::Release) {
+                // What automation proposed meanwhile is for the next run.
+                true => Some(at),
+                false => super::commit::coming(&after, lifecycle, at),
+            };
         let due = match (coming, decisions.settles_due) {
             (Some(instant), true) => Due::At(instant),
             (Some(instant), false) if before.due_at.is_none_or(|due| due > instant) => {
@@ -251,8 +257,9 @@ impl Store {
                 .map(build)
                 .map_err(StoreError::call_built("TransactWriteItems", table))
         };
+        let rules = Facts::new(after, lifecycle, at).rules();
         let record = |standard: &str, breach: &str, opened_at, reasons: &[Reason]| {
-            let declared = lifecycle.standard(standard);
+            let declared = rules.standard(standard);
             Finding {
                 id: finding_id(before, standard, breach),
                 customer: before.key.id().to_owned(),
@@ -287,7 +294,13 @@ impl Store {
                 let closed = closed_finding_item(&finding, self.event_retention_days);
                 Ok(vec![TransactWriteItem::builder().delete(delete).build(), put(closed)?])
             }
-            Effect::EnterStage | Effect::EnterBand => Ok(Vec::new()),
+            Effect::EnterStage
+            | Effect::EnterBand
+            | Effect::MoveByHand { .. }
+            | Effect::Release(_)
+            | Effect::OpenHandoff { .. }
+            | Effect::AcknowledgeHandoff(_)
+            | Effect::ReachCheckpoint { .. } => Ok(Vec::new()),
         }
     }
 

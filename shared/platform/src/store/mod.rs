@@ -7,6 +7,7 @@
 mod attributes;
 mod audit;
 mod bulk;
+mod by_hand;
 mod commit;
 mod control;
 mod customers;
@@ -33,6 +34,7 @@ use domain::lifecycle::{self, Lifecycle};
 
 pub use audit::JournalPlace;
 pub use bulk::Bulk;
+pub use by_hand::ByHandOutcome;
 pub use commit::{Committed, Fate};
 pub use control::{ApplyOutcome, By, Configuration, Finding, Quarantined, WriteKey};
 pub use customers::{CustomerKey, Moved, Versioned};

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
 
 use super::{Entries, Later, Word};
 
+use crate::yaml::Spanned;
+
 /// Who hears of what.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     /// The first that matches wins.
@@ -17,19 +19,24 @@ pub struct Alerts {
     /// Where messages go.
     pub receivers: Entries<Spanned<Receiver>>,
     /// Grouping labels.
+    #[schemars(skip)]
     pub group_by: Later,
     /// How long a new group waits for company.
+    #[schemars(skip)]
     pub group_wait: Later,
     /// How often a changed group speaks.
+    #[schemars(skip)]
     pub group_interval: Later,
     /// How often an unchanged group speaks.
+    #[schemars(skip)]
     pub repeat_interval: Later,
     /// What mutes what.
+    #[schemars(skip)]
     pub inhibit: Later,
 }
 
 /// One route.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Labels and the values that match; everything matches where it is absent.
@@ -38,6 +45,7 @@ pub struct Route {
     /// The receiver.
     pub to: Word,
     /// Who hears of it when nobody acts.
+    #[schemars(skip)]
     pub escalate: Later,
 }
 
@@ -83,7 +91,7 @@ impl<'de> Deserialize<'de> for OneOrMany {
 }
 
 /// Where messages go.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receiver {
     /// The name of an SNS topic.
@@ -92,5 +100,6 @@ pub struct Receiver {
     #[serde(default)]
     pub format: Vec<Word>,
     /// Digest times.
+    #[schemars(skip)]
     pub at: Later,
 }

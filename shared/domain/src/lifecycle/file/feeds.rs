@@ -1,15 +1,17 @@
 //! Feeds as they are written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
 
 use super::{Entries, OneOrMany, Word};
+use crate::yaml::Spanned;
 
 /// A source of events, and what silence from it means.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
     /// How its deliveries are signed.
@@ -63,7 +65,7 @@ impl<'de> Deserialize<'de> for Scheme {
 }
 
 /// A keyed hash over parts of a delivery.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hmac {
     /// The header of the signature.
@@ -85,11 +87,12 @@ pub struct Hmac {
 }
 
 /// A rule of a feed's map.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What must be at which path; every item matches where it is absent.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Texts>")]
     pub when: Entries<Texts>,
     /// The name of our event.
     pub event: Option<Word>,

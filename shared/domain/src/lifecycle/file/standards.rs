@@ -2,15 +2,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
 
 use super::{Later, Word};
 use crate::expr::ConditionSource;
+use crate::yaml::Spanned;
 
 /// A standard: one of the first seven keys says what is promised.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Standard {
     /// An event within a period of entering a stage.
@@ -20,12 +21,15 @@ pub struct Standard {
     /// Facts that must be known.
     pub required: Option<Vec<Word>>,
     /// An event answered by another within a period.
+    #[schemars(skip)]
     pub respond: Later,
     /// Nobody stays in a stage beyond its `stuck` (or `target`) time.
     pub stage_overdue: Option<StageChoice>,
     /// No task stays open beyond its due time.
+    #[schemars(skip)]
     pub task_overdue: Later,
     /// Steps in an order.
+    #[schemars(skip)]
     pub sequence: Later,
     /// For whom it holds.
     pub only_if: Option<ConditionSource>,
@@ -34,11 +38,12 @@ pub struct Standard {
     /// Who mends it: a trait, a team or an address.
     pub owner: Option<Word>,
     /// A breach is forgiven for so long.
+    #[schemars(skip)]
     pub grace: Later,
 }
 
 /// An event within a period of entering a stage.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deadline {
     /// The stage whose entry starts the clock.
@@ -50,7 +55,7 @@ pub struct Deadline {
 }
 
 /// No longer than this without one of these events.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Silence {
     /// Any of these breaks the silence.

@@ -73,7 +73,9 @@ impl Loader<'_> {
     ) {
         let stage_names = || stages.iter().map(|stage| stage.name.as_str()).collect();
         let (kind, names): (&'static str, Vec<&str>) = match label.value.as_str() {
-            "kind" => ("kind", vec!["stage", "risk", "finding"]),
+            "kind" => {
+                ("kind", vec!["stage", "risk", "finding", "checkpoint", "handoff", "release"])
+            }
             "severity" => ("severity", vec!["low", "medium", "high", "critical"]),
             "stage" | "from" => ("stage", stage_names()),
             "standard" => ("standard", standards.iter().map(|s| s.name.as_str()).collect()),
@@ -82,7 +84,7 @@ impl Loader<'_> {
                 let segments = file.segments.0.iter();
                 ("segment", segments.map(|(name, _)| name.value.as_str()).collect())
             }
-            "state" => ("state", vec!["open", "closed"]),
+            "state" => ("state", vec!["open", "closed", "pending", "acknowledged", "released"]),
             _ => {
                 let labels = vec![
                     "kind", "severity", "stage", "from", "standard", "band", "segment", "state",

@@ -1,7 +1,5 @@
 //! Feeds: which sources there are, how their deliveries are signed, and which events they are.
 
-use serde_saphyr::{Location, Spanned};
-
 use super::{Known, Loader, text};
 use crate::feed::{
     Algorithm, Encoding, Feed, Hmac, Members, Path, Piece, Rule, SCHEMES, Scheme, SecretForm,
@@ -9,6 +7,7 @@ use crate::feed::{
 };
 use crate::lifecycle::Subject;
 use crate::lifecycle::file::{self, Entries, File, OneOrMany, Word};
+use crate::yaml::{self, Location, Spanned};
 
 /// The most rules of one map.
 const MAX_RULES: usize = 200;
@@ -24,8 +23,7 @@ const PATHS: &str = "write a path as `data.object.id`, or a text with paths as `
 /// When the file is not valid: a test reads each of them.
 pub(crate) fn map_of(source: &str) -> Vec<Rule> {
     let rules: Vec<file::Rule> =
-        serde_saphyr::from_str_with_options(source, super::yaml::options())
-            .expect("a map of this program is valid YAML");
+        yaml::read_strictly(source).expect("a map of this program is valid YAML");
     let mut faults = Vec::new();
     let rules = rules.iter().map(|written| rule(written, &mut faults)).collect();
     assert!(faults.is_empty(), "a map of this program is valid");
@@ -56,7 +54,7 @@ impl Loader<'_> {
                 false => presets::of(scheme.as_ref(), source.as_deref()),
             };
             let map = match &written.map {
-                Some(map) => Some(self.map(map, subject)),
+                Some(map) => Some(self.map(map, subject, self.is_whole("feeds", name))),
                 None => preset.and_then(|preset| preset.map.clone()),
             };
             let scheme = scheme.or_else(|| preset.filter(|_| says_nothing)?.scheme.clone());
@@ -170,7 +168,13 @@ impl Loader<'_> {
         Path::parse(&word.value).map_err(|message| self.error(&word.referenced, message)).ok()
     }
 
-    fn map(&mut self, written: &Spanned<Vec<Spanned<file::Rule>>>, subject: Subject) -> Vec<Rule> {
+    /// The rules of a map; where a part of it had to be left out (`is_whole`), nothing is missed.
+    fn map(
+        &mut self,
+        written: &Spanned<Vec<Spanned<file::Rule>>>,
+        subject: Subject,
+        is_whole: bool,
+    ) -> Vec<Rule> {
         if written.value.is_empty() || written.value.len() > MAX_RULES {
             let message = format!("a map has from 1 to {MAX_RULES} rules");
             self.error(&written.referenced, message).help =
@@ -203,7 +207,7 @@ impl Loader<'_> {
             } else {
                 None
             };
-            if let Some((message, help)) = said {
+            if let Some((message, help)) = said.filter(|_| is_whole) {
                 self.error(&place.referenced, message).help = Some(help.into());
             }
             for (location, message, help) in faults {

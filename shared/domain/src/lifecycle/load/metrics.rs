@@ -1,7 +1,5 @@
 //! Traits and metrics: what is told, and what is counted.
 
-use serde_saphyr::{Location, Spanned};
-
 use super::uses::{self, Uses};
 use super::{Loader, days, words};
 use crate::expr::{Expected, Scope, Type};
@@ -10,6 +8,7 @@ use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::names::{Slot, declare};
 use crate::lifecycle::{Metric, MetricKind, Trait};
 use crate::measure::{Counting, Measures, Need};
+use crate::yaml::{Location, Spanned};
 
 impl Loader<'_> {
     pub(super) fn traits(&mut self, file: &File) -> Vec<Trait> {
@@ -23,22 +22,20 @@ impl Loader<'_> {
                         Some("list them, as `[trial, team]`, or make it `text`".into());
                     continue;
                 }
-                file::TraitType::Words(list) => (words(list), false),
+                file::TraitType::Words(list) => {
+                    for word in list {
+                        self.is_plainly_a_word(word);
+                    }
+                    (words(list.iter().map(|word| &word.value)), false)
+                }
                 file::TraitType::Named(text) => {
                     let (word, optional) =
                         text.strip_suffix('?').map_or((text.as_str(), false), |word| (word, true));
                     let ty = match word {
-                        "text" | "email" => Type::Text,
+                        "text" | "email" | "account" => Type::Text,
                         "number" => Type::Number,
                         "date" => Type::Date,
                         "yes_no" => Type::YesNo,
-                        "account" => {
-                            self.error(
-                                &written.referenced,
-                                "account hierarchies are not supported yet",
-                            );
-                            continue;
-                        }
                         other => {
                             let known = ["text", "email", "number", "date", "yes_no", "account"];
                             let help = nearest(other, known).map_or_else(
@@ -65,6 +62,18 @@ impl Loader<'_> {
         traits
     }
 
+    /// `no` is a text here, and a yes or no to most other readers of YAML.
+    fn is_plainly_a_word(&mut self, word: &Word) {
+        let written = &self.source[word.referenced.range(self.source)];
+        let lower = written.to_ascii_lowercase();
+        let is_flag = ["yes", "no", "on", "off", "y", "n", "true", "false", "null", "~"];
+        if is_flag.contains(&lower.as_str()) {
+            let message =
+                format!("`{written}` is a word here, and a yes or no to other readers of YAML");
+            self.error(&word.referenced, message).help = Some(format!("quote it: \"{written}\""));
+        }
+    }
+
     pub(super) fn metrics(&mut self, file: &File, measures: &mut Measures) -> Vec<Metric> {
         self.names_fit(&file.metrics, "metrics");
         for (index, (name, _)) in file.metrics.0.iter().enumerate() {
@@ -76,7 +85,8 @@ impl Loader<'_> {
         for (name, written) in &file.metrics.0 {
             let kind = match &written.value {
                 file::Metric::Counted(counted) => {
-                    self.counted(counted, &written.referenced, measures)
+                    let is_whole = self.is_whole("metrics", name);
+                    is_whole.then(|| self.counted(counted, &written.referenced, measures)).flatten()
                 }
                 file::Metric::Formula(text) => {
                     let word = Spanned {

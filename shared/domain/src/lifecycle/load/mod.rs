@@ -3,22 +3,22 @@
 mod alerts;
 mod feeds;
 mod metrics;
+mod overlays;
 mod scores;
 mod stages;
 mod standards;
 mod uses;
-mod warnings;
-pub(crate) mod yaml;
+pub(super) mod warnings;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_saphyr::Location;
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::feeds::map_of;
@@ -26,32 +26,42 @@ use self::uses::Endless;
 use super::diagnostic::{Diagnostic, Severity, nearest};
 use super::file::{self, File, Word};
 use super::names::{MAX_NAMES, Slot, declare};
-use super::{Lifecycle, MAX_FILE_BYTES, Metric, MetricKind, Promise, Stage, Standard, Subject};
+use super::{Lifecycle, MAX_FILE_BYTES, Metric, MetricKind, Promise, Rules, Subject};
+use crate::checkpoint::CHECKPOINT_DAYS;
 use crate::expr::{self, Condition, ConditionSource, Expected, Expr, Problem, Scope, Type};
 use crate::measure::Measures;
 use crate::period::{Calendar, DAY, Period, parse_workdays};
+use crate::yaml::{self, Location};
 
 /// Reads and checks a lifecycle file.
 ///
 /// # Errors
-/// Everything found wrong, each with its line and column. A file that is no YAML, or has a key
-/// the vocabulary does not know, ends at the first such place.
+/// Everything found wrong, each with its line and column. A file that is no YAML ends at the first
+/// such place.
 pub fn load(source: &str) -> Result<Lifecycle, Vec<Diagnostic>> {
     if source.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} KiB", MAX_FILE_BYTES / 1024);
         return Err(vec![Diagnostic::new(Severity::Error, source, 0..0, message)]);
     }
-    let file: File = serde_saphyr::from_str_with_options(source, yaml::options())
-        .map_err(|error| vec![yaml::problem(source, &error)])?;
+    let reading = yaml::read::<File>(source);
+    let faults = reading.faults.into_iter();
+    let mut found: Vec<Diagnostic> =
+        faults.map(|fault| Diagnostic::of_fault(source, fault)).collect();
+    let Some(file) = reading.value else {
+        found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        return Err(found);
+    };
     let mut loader = Loader {
         source,
         scope: Scope::new(),
         facts: Scope::new(),
         traits: Vec::new(),
         metric_steps: Vec::new(),
-        found: Vec::new(),
+        broken: reading.broken,
+        found,
     };
     let lifecycle = loader.lifecycle(&file);
+    loader.leave_out_what_follows();
     loader.found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     if loader.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(loader.found);
@@ -69,6 +79,8 @@ struct Loader<'a> {
     traits: Vec<String>,
     /// The steps that each metric takes.
     metric_steps: Vec<u64>,
+    /// The paths of what could not be read and was left out.
+    broken: BTreeSet<String>,
     found: Vec<Diagnostic>,
 }
 
@@ -80,12 +92,17 @@ struct Known<'a> {
 
 impl<'a> Loader<'a> {
     fn lifecycle(&mut self, file: &File) -> Lifecycle {
-        if file.version.value != 1 {
-            self.error(&file.version.referenced, "this version reads `version: 1` only");
+        match &file.version {
+            Some(version) if version.value != 1 => {
+                self.error(&version.referenced, "this version reads `version: 1` only");
+            }
+            None if !self.broken.contains("version") => {
+                self.at(0..0, "the key `version` is missing").help =
+                    Some("begin the file with `version: 1`".into());
+            }
+            _ => {}
         }
-        for (later, word) in [(&file.overlays, "overlays"), (&file.playbooks, "playbooks")] {
-            self.refuse(later, word);
-        }
+        self.refuse(&file.playbooks, "playbooks");
         let calendar = self.calendar(&file.workspace);
         let subject = file.subject.as_ref().map_or(Subject::Account, |subject| subject.value);
         let traits = self.traits(file);
@@ -99,7 +116,8 @@ impl<'a> Loader<'a> {
         let health = file
             .health
             .as_ref()
-            .map(|card| self.scorecard(&card.factors, &card.bands, 100.0, &scores::HEALTH_BANDS));
+            .map(|card| self.scorecard(&card.factors, &card.bands, 100.0, &scores::HEALTH_BANDS))
+            .map(Arc::new);
         let risk = file.risk.as_ref().and_then(|risk| self.risk(risk, file.health.as_ref()));
         declare(
             &mut self.scope,
@@ -112,15 +130,22 @@ impl<'a> Loader<'a> {
         let standards = self.standards(file, &stages, &traits, &mut measures);
         let feeds = self.feeds(file, subject);
         let (routes, receivers) = self.alerts(file, &stages, &standards);
+        let base = Rules {
+            stages: stages.into_iter().map(Arc::new).collect(),
+            standards: standards.into_iter().map(Arc::new).collect(),
+            health,
+        };
+        let overlays::Loaded { applies, rules, variants } =
+            self.overlays(file, &segments, base.clone());
         if self.found.is_empty() {
             self.warn(file);
         }
-        let margin = longest_hold(&stages, &calendar) + 2;
+        let margin = longest_look_back(&variants, &calendar) + 2;
         let mut others: Vec<&str> = traits.iter().map(|declared| declared.name.as_str()).collect();
         let subject_word = format!("{subject:?}");
         others.extend([calendar.zone().iana_name().unwrap_or("UTC"), subject_word.as_str()]);
         measures.seal(margin, &others);
-        let is_sub_day = is_sub_day(&metrics, &stages, &standards);
+        let is_sub_day = is_sub_day(&metrics, &variants);
         Lifecycle {
             hash: crate::hex(&Sha256::digest(self.source.as_bytes())),
             version: None,
@@ -131,11 +156,14 @@ impl<'a> Loader<'a> {
             measures,
             metrics,
             segments,
-            stages,
-            health,
+            stages: base.stages,
+            health: base.health,
             risk,
-            standards,
+            standards: base.standards,
             feeds,
+            overlays: applies,
+            rules,
+            variants,
             routes,
             receivers,
             is_sub_day,
@@ -160,6 +188,7 @@ impl<'a> Loader<'a> {
     fn caution(&mut self, location: &Location, message: impl Into<String>) -> &mut Diagnostic {
         let diagnostic = self.error(location, message);
         diagnostic.severity = Severity::Warning;
+        diagnostic.code = "doubtful";
         diagnostic
     }
 
@@ -172,6 +201,39 @@ impl<'a> Loader<'a> {
             self.find(word, &known);
         }
         text(word)
+    }
+
+    /// Whether nothing of an entry of a section had to be left out.
+    fn is_whole(&self, section: &str, name: &Word) -> bool {
+        let below = format!("{section}.{}.", name.value);
+        !self.broken.iter().any(|path| path.starts_with(&below))
+    }
+
+    /// What could not be read and was left out is not missed as well: each mistake is told once.
+    fn leave_out_what_follows(&mut self) {
+        let broken = std::mem::take(&mut self.broken);
+        let source = self.source;
+        let follows = |diagnostic: &Diagnostic| {
+            if diagnostic.message.starts_with("the weights sum to")
+                || diagnostic.message.starts_with("a scorecard needs")
+            {
+                return broken
+                    .iter()
+                    .any(|path| path.starts_with("health.") || path.starts_with("risk."));
+            }
+            if diagnostic.message.starts_with("a lifecycle needs at least one stage") {
+                return broken.iter().any(|path| path.starts_with("stages"));
+            }
+            let text = source[diagnostic.span.clone()].trim_matches(['"', '\'']);
+            let (root, name) = text.split_once('.').unwrap_or(("", text));
+            let root = if root == "segment" { "segments" } else { root };
+            diagnostic.message.starts_with("there is no")
+                && broken.iter().any(|path| {
+                    path == root || path.split_once('.').is_some_and(|(_, rest)| rest == name)
+                })
+        };
+        // What could not be read is itself told in any case.
+        self.found.retain(|diagnostic| diagnostic.code == "yaml" || !follows(diagnostic));
     }
 
     fn problems(&mut self, problems: Vec<Problem>) {
@@ -195,7 +257,10 @@ impl<'a> Loader<'a> {
         if found.is_none() {
             let help = nearest(&word.value, known.names.iter().copied())
                 .map(|near| format!("did you mean `{near}`?"))
-                .or_else(|| Some(format!("declared: {}", known.names.join(", "))));
+                .or_else(|| match known.names.as_slice() {
+                    [] => Some("none is declared".to_owned()),
+                    names => Some(format!("declared: {}", names.join(", "))),
+                });
             let message = format!("there is no {} `{}`", known.kind, word.value);
             let diagnostic = self.error(&word.referenced, message);
             diagnostic.label = "not declared".into();
@@ -231,7 +296,29 @@ impl<'a> Loader<'a> {
     }
 
     fn condition(&mut self, source: &ConditionSource) -> Option<Condition> {
+        source.each_place(&mut |place| self.is_cut_short(place));
         source.compile(self.source, &self.scope).map_err(|found| self.problems(found)).ok()
+    }
+
+    /// A ` # ` ends a condition, whatever its author meant.
+    fn is_cut_short(&mut self, place: Location) {
+        let rest = &self.source[place.range(self.source).end..];
+        let line = rest.lines().next().unwrap_or_default();
+        let comment = line.trim_start();
+        let operators = ["&&", "||", "==", "!=", ">=", "<="];
+        if let (true, Some(operator)) = (
+            comment.starts_with('#') && comment.len() < line.len(),
+            operators.iter().find(|operator| comment.contains(**operator)),
+        ) {
+            let start = place.end + line.len() - comment.len();
+            let end = place.end + line.trim_end().len();
+            let message = format!("a comment with `{operator}` follows the condition");
+            let location = Location { start, end };
+            let diagnostic = self.caution(&location, message);
+            diagnostic.label = "not a part of it".into();
+            diagnostic.help =
+                Some("` #` starts a comment: quote a condition that has one in a text".into());
+        }
     }
 
     fn expression(&mut self, word: &Word, scope: &Scope, expected: Expected) -> Option<Expr> {
@@ -333,15 +420,20 @@ fn days(seconds: i64) -> u32 {
     u32::try_from((seconds + DAY - 1) / DAY).unwrap_or(u32::MAX)
 }
 
-/// The longest `for`, in days: metrics must be known as of that long ago.
-fn longest_hold(stages: &[Stage], calendar: &Calendar) -> u32 {
-    let enters = stages.iter().filter_map(|stage| stage.enter.as_ref()?.hold);
-    let leaves = stages.iter().filter_map(|stage| stage.leave.as_ref()?.hold);
-    enters.chain(leaves).map(|hold| calendar.at_most_days(hold)).max().unwrap_or(0)
+/// How far back conditions are asked about, in days: metrics must be known as of that long ago.
+fn longest_look_back(all: &Rules, calendar: &Calendar) -> u32 {
+    let holds = all.stages.iter().flat_map(|stage| {
+        let enter = stage.enter.as_ref().and_then(|enter| enter.hold);
+        let leave = stage.leave.as_ref().and_then(|leave| leave.hold);
+        [enter, leave].into_iter().flatten()
+    });
+    let checkpoints = all.stages.iter().any(|stage| !stage.checkpoints.is_empty());
+    let checkpoints = if checkpoints { CHECKPOINT_DAYS } else { 0 };
+    holds.map(|hold| calendar.at_most_days(hold)).chain([checkpoints]).max().unwrap_or(0)
 }
 
 /// Whether any period of the file can end within a day.
-fn is_sub_day(metrics: &[Metric], stages: &[Stage], standards: &[Standard]) -> bool {
+fn is_sub_day(metrics: &[Metric], all: &Rules) -> bool {
     let windows = metrics.iter().filter_map(|metric| match &metric.kind {
         MetricKind::Total { over, .. } => *over,
         MetricKind::DaysWith { over, .. }
@@ -350,12 +442,14 @@ fn is_sub_day(metrics: &[Metric], stages: &[Stage], standards: &[Standard]) -> b
         MetricKind::Latest { stale_after, .. } => *stale_after,
         MetricKind::DaysSince { .. } | MetricKind::Formula(_) => None,
     });
-    let of_stages = stages.iter().flat_map(|stage| {
+    let of_stages = all.stages.iter().flat_map(|stage| {
         let enter = stage.enter.as_ref().and_then(|enter| enter.hold);
         let leave = stage.leave.as_ref().and_then(|leave| leave.hold);
-        [enter, leave, stage.stay_at_least, stage.target, stage.stuck].into_iter().flatten()
+        [enter, leave, stage.stay_at_least, stage.cool_down, stage.target, stage.stuck]
+            .into_iter()
+            .flatten()
     });
-    let of_standards = standards.iter().filter_map(|standard| match &standard.promise {
+    let of_standards = all.standards.iter().filter_map(|standard| match &standard.promise {
         Promise::Deadline { within, .. } => Some(*within),
         Promise::Silence { limit, .. } => Some(*limit),
         Promise::Required(_) | Promise::StageOverdue(_) => None,

@@ -1,12 +1,11 @@
 //! Scorecards: health and churn risk.
 
-use serde_saphyr::Spanned;
-
 use super::{Loader, words};
 use crate::expr::{Expected, Type};
 use crate::lifecycle::file::{self, File};
 use crate::lifecycle::names::{Slot, declare};
 use crate::lifecycle::{Band, Factor, Scorecard};
+use crate::yaml::Spanned;
 
 /// The bands of a health scorecard that names none.
 pub(super) const HEALTH_BANDS: [&str; 3] = ["red", "yellow", "green"];

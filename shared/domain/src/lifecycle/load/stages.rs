@@ -3,9 +3,9 @@
 use super::uses::{self, Uses};
 use super::{Known, Loader, text};
 use crate::expr::Type;
-use crate::lifecycle::file::{File, Word};
+use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::names::{Slot, declare};
-use crate::lifecycle::{Enter, Exit, Leave, Metric, Segment, Stage};
+use crate::lifecycle::{Checkpoint, Enter, Exit, Handoff, Leave, Metric, Segment, Stage};
 use crate::period::Period;
 
 impl Loader<'_> {
@@ -58,14 +58,7 @@ impl Loader<'_> {
             Known { kind: "metric", names: metrics.iter().map(|m| m.name.as_str()).collect() };
         let mut stages = Vec::new();
         for (name, written) in &file.stages.0 {
-            for (later, word) in [
-                (&written.handoff, "handoff"),
-                (&written.on_enter, "on_enter"),
-                (&written.checkpoints, "checkpoints"),
-                (&written.cool_down, "cool_down"),
-            ] {
-                self.refuse(later, word);
-            }
+            self.refuse(&written.on_enter, "on_enter");
             let enter = written.enter.as_ref().and_then(|enter| {
                 for stage in enter.from.iter().flatten() {
                     self.find(stage, &known);
@@ -100,8 +93,9 @@ impl Loader<'_> {
                     .collect()
             });
             let mut period = |word: &Option<Word>| word.as_ref().and_then(|word| self.period(word));
-            let (stay_at_least, target, stuck) =
-                (period(&written.stay_at_least), period(&written.target), period(&written.stuck));
+            let (stay_at_least, cool_down) =
+                (period(&written.stay_at_least), period(&written.cool_down));
+            let (target, stuck) = (period(&written.target), period(&written.stuck));
             if let (Some(word), Some(Period::Elapsed(target)), Some(Period::Elapsed(stuck))) =
                 (&written.stuck, target, stuck)
                 && stuck < target
@@ -114,13 +108,31 @@ impl Loader<'_> {
                 enter,
                 leave,
                 stay_at_least,
+                cool_down,
                 target,
                 stuck,
                 owner: written.owner.as_ref().map(|word| self.owner(word)),
                 metric: written.metric.as_ref().and_then(|word| self.find(word, &metric_names)),
                 exits,
+                handoff: written.handoff.as_ref().map(|handoff| Handoff {
+                    to: self.owner(&handoff.to),
+                    ack_within: handoff.ack_within.as_ref().and_then(|word| self.period(word)),
+                }),
+                checkpoints: self.checkpoints(written),
             });
         }
         stages
+    }
+
+    fn checkpoints(&mut self, stage: &file::Stage) -> Vec<Checkpoint> {
+        self.names_fit(&stage.checkpoints, "checkpoints");
+        let mut checkpoints = Vec::new();
+        for (name, written) in &stage.checkpoints.0 {
+            let target = written.target.as_ref().and_then(|word| self.period(word));
+            if let Some(when) = self.condition(&written.when) {
+                checkpoints.push(Checkpoint { name: name.value.clone(), when, target });
+            }
+        }
+        checkpoints
     }
 }

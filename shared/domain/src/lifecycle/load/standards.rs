@@ -1,11 +1,10 @@
 //! Standards: what the company promised itself.
 
-use serde_saphyr::Location;
-
 use super::{Known, Loader, text};
 use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::{Promise, Stage, Standard, Trait};
 use crate::measure::{Counting, Measures, Need};
+use crate::yaml::Location;
 
 impl Loader<'_> {
     pub(super) fn standards(
@@ -41,6 +40,9 @@ impl Loader<'_> {
                     Some("add `owner:` with a trait, a team or an address".into());
                 continue;
             };
+            if !self.is_whole("standards", name) {
+                continue;
+            }
             let Some(promise) = self.promise(written, &location, stages, traits, measures) else {
                 continue;
             };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::lifecycle::presets::PRESETS;
-use crate::lifecycle::{Color, MAX_FILE_BYTES};
+use crate::lifecycle::{Color, MAX_FILE_BYTES, examine};
 
 fn told(found: &[Diagnostic]) -> String {
     let mut text = String::new();
@@ -72,7 +72,10 @@ fn each_doubtful_file_is_loaded_with_a_warning() {
     check("doubtful", |source| {
         let lifecycle = load(source).unwrap_or_else(|found| panic!("{}", told(&found)));
         assert!(lifecycle.warnings.iter().all(|found| found.severity == Severity::Warning));
-        lifecycle.warnings
+        let examined = examine(source, &lifecycle).into_iter();
+        let mut found = lifecycle.warnings;
+        found.extend(examined.filter(|found| found.severity == Severity::Warning));
+        found
     });
 }
 

@@ -1,0 +1,37 @@
+//! The same lifecycle with other numbers for customers in a segment.
+//!
+//! What each combination of overlays comes to is worked out when the file is loaded, so that
+//! looking at a customer only asks which overlays hold. An overlay never adds or removes a stage,
+//! a standard or a factor, so an index means the same in every combination.
+
+use std::sync::Arc;
+
+use super::{Scorecard, Stage, Standard};
+
+/// Stages, standards and the health scorecard as they hold for a customer at an instant.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// Stages, in the order of the file.
+    pub stages: Vec<Arc<Stage>>,
+    /// Standards, in the order of the file.
+    pub standards: Vec<Arc<Standard>>,
+    /// The health scorecard.
+    pub health: Option<Arc<Scorecard>>,
+}
+
+impl Rules {
+    /// A stage by name.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.name == name).map(AsRef::as_ref)
+    }
+
+    /// A standard by name.
+    #[must_use]
+    pub fn standard(&self, name: &str) -> Option<&Standard> {
+        self.standards.iter().find(|standard| standard.name == name).map(AsRef::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests;
