@@ -2,15 +2,24 @@
 //! closures, and the interpreter of the `cel` crate.
 //!
 //! `cargo bench -p domain --bench rules`; `shared/domain/benches/rules/peers.sh` runs it beside
-//! cel-python and json-logic-js. One iteration answers all 20 rules for one of 64 customers.
+//! cel-python and json-logic-js. One iteration answers all 20 rules for one of 64 customers: in the
+//! first group from numbers that lie ready, in the second from what is stored of a customer, where
+//! both count the events of a metric's window when a rule asks for it.
 
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use domain::customer::Customer;
+use domain::event::Event;
 use domain::expr::{Binding, Expected, Expr, Name, Row, Scope, Truth, Type, Value, compile};
+use domain::facts::Facts;
+use domain::lifecycle::{Lifecycle, load};
+use domain::replay::profile_at;
 use jiff::civil::{Date, date};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 const METRICS: usize = 30;
 const CUSTOMERS: usize = 64;
@@ -21,6 +30,10 @@ struct Metrics([f64; METRICS]);
 impl Row for Metrics {
     fn get(&self, name: &Name) -> Value<'_> {
         self.0.get(name.slot as usize).map_or(Value::Missing, |number| Value::Number(*number))
+    }
+
+    fn number(&self, name: &Name) -> Option<f64> {
+        self.0.get(name.slot as usize).copied()
     }
 
     fn today(&self) -> Date {
@@ -62,32 +75,85 @@ fn compiled() -> Vec<Expr> {
         .collect()
 }
 
-type Closure = Box<dyn Fn(&[f64; METRICS]) -> bool>;
+/// Where the closures read their numbers.
+trait Numbers {
+    fn at(&self, index: usize) -> f64;
+}
+
+impl Numbers for Metrics {
+    fn at(&self, index: usize) -> f64 {
+        self.0[index]
+    }
+}
+
+impl Numbers for Facts<'_> {
+    fn at(&self, index: usize) -> f64 {
+        self.metric(index).unwrap_or(f64::NAN)
+    }
+}
+
+type Closure<'a, N> = Box<dyn Fn(&N) -> bool + 'a>;
 
 /// The rules as somebody would write them in Rust. Every number is known.
-fn closures() -> Vec<Closure> {
+fn closures<'a, N: Numbers + 'a>() -> Vec<Closure<'a, N>> {
     vec![
-        Box::new(|m| m[0] > 3.0),
-        Box::new(|m| m[1] >= 8.0 && m[2] >= 0.5),
-        Box::new(|m| m[3] < 5.0 || m[4] > 21.0),
-        Box::new(|m| m[6] != 0.0 && m[5] / m[6] > 0.5),
-        Box::new(|m| m[7] > 0.5 * m[8] / 4.0),
-        Box::new(|m| m[9] <= 3.0),
-        Box::new(|m| m[10] == 1.0 && m[11] <= 60.0),
-        Box::new(|m| m[12] > 60.0 && m[12] <= 120.0),
-        Box::new(|m| [1.0, 2.0, 3.0].contains(&m[13])),
-        Box::new(|m| m[14] - m[15] >= 10.0),
-        Box::new(|m| m[16] + m[17] + m[18] > 30.0),
-        Box::new(|m| (m[19] > 3.0 || m[20] > 3.0) && m[21] < 40.0),
-        Box::new(|m| m[22] != 0.0),
-        Box::new(|m| m[23] < m[24]),
-        Box::new(|m| m[25] > 10.0 && m[26] > 10.0 && m[27] > 10.0),
-        Box::new(|m| m[28] <= 6.0 || m[29] <= 6.0),
-        Box::new(|m| m[0] > 45.0 || m[1] > 45.0 || m[2] > 45.0),
-        Box::new(|m| m[3] * 2.0 < m[4] + 7.0),
-        Box::new(|m| m[5] >= 5.0 && m[5] < 20.0 && m[6] > 1.0),
-        Box::new(|m| m[7] == m[8]),
+        Box::new(|m: &N| m.at(0) > 3.0),
+        Box::new(|m: &N| m.at(1) >= 8.0 && m.at(2) >= 0.5),
+        Box::new(|m: &N| m.at(3) < 5.0 || m.at(4) > 21.0),
+        Box::new(|m: &N| m.at(6) != 0.0 && m.at(5) / m.at(6) > 0.5),
+        Box::new(|m: &N| m.at(7) > 0.5 * m.at(8) / 4.0),
+        Box::new(|m: &N| m.at(9) <= 3.0),
+        Box::new(|m: &N| m.at(10) == 1.0 && m.at(11) <= 60.0),
+        Box::new(|m: &N| m.at(12) > 60.0 && m.at(12) <= 120.0),
+        Box::new(|m: &N| [1.0, 2.0, 3.0].contains(&m.at(13))),
+        Box::new(|m: &N| m.at(14) - m.at(15) >= 10.0),
+        Box::new(|m: &N| m.at(16) + m.at(17) + m.at(18) > 30.0),
+        Box::new(|m: &N| (m.at(19) > 3.0 || m.at(20) > 3.0) && m.at(21) < 40.0),
+        Box::new(|m: &N| m.at(22) != 0.0),
+        Box::new(|m: &N| m.at(23) < m.at(24)),
+        Box::new(|m: &N| m.at(25) > 10.0 && m.at(26) > 10.0 && m.at(27) > 10.0),
+        Box::new(|m: &N| m.at(28) <= 6.0 || m.at(29) <= 6.0),
+        Box::new(|m: &N| m.at(0) > 45.0 || m.at(1) > 45.0 || m.at(2) > 45.0),
+        Box::new(|m: &N| m.at(3) * 2.0 < m.at(4) + 7.0),
+        Box::new(|m: &N| m.at(5) >= 5.0 && m.at(5) < 20.0 && m.at(6) > 1.0),
+        Box::new(|m: &N| m.at(7) == m.at(8)),
     ]
+}
+
+/// How many of the closures hold.
+fn holding<N>(closures: &[Closure<'_, N>], row: &N) -> usize {
+    closures.iter().filter(|rule| rule(row)).count()
+}
+
+/// The same customers as they are stored: a metric's number is that of its events.
+fn stored(rows: &[Metrics], now: Timestamp) -> (Lifecycle, Vec<Customer>) {
+    let mut file = "version: 1\nsubject: user\nmetrics:\n".to_owned();
+    for index in 0..METRICS {
+        file.push_str(&format!("  m{index}: {{ count: e{index}, over: 28d }}\n"));
+    }
+    file.push_str("segments:\n");
+    for (index, rule) in sources().iter().enumerate() {
+        file.push_str(&format!("  r{index}: \"{rule}\"\n"));
+    }
+    file.push_str("stages: { any: { enter: { when: metrics.m0 >= 0 } } }\n");
+    let lifecycle = load(&file).expect("a valid file");
+    let customer = |row: &Metrics| {
+        let mut log = Vec::new();
+        for (index, count) in row.0.iter().enumerate() {
+            for nth in 0..*count as i64 {
+                let at = now - SignedDuration::from_hours(13 * (nth + 1));
+                let body =
+                    json!({ "type": "track", "event": format!("e{index}"), "userId": "ada" });
+                let serde_json::Value::Object(body) = body else { unreachable!() };
+                let id = format!("{index}-{nth}");
+                log.push(Event::from_body(id, at, at, body).expect("a good event"));
+            }
+        }
+        let log = domain::replay::in_order(log);
+        Customer { profile: profile_at(&lifecycle, &log, now), ..Customer::default() }
+    };
+    let customers = rows.iter().map(customer).collect();
+    (lifecycle, customers)
 }
 
 fn rules(c: &mut Criterion) {
@@ -111,7 +177,7 @@ fn rules(c: &mut Criterion) {
     let ours = |customer: &Metrics| {
         compiled.iter().filter(|rule| rule.truth(customer) == Truth::Yes).count()
     };
-    let plain = |customer: &Metrics| closures.iter().filter(|rule| rule(&customer.0)).count();
+    let plain = |customer: &Metrics| holding(&closures, customer);
     let theirs = |context: &cel::Context| {
         let holds = |program: &&_| -> bool {
             let program: &cel::Program = program;
@@ -141,6 +207,36 @@ fn rules(c: &mut Criterion) {
     });
     group.bench_function("the cel crate", |bench| {
         bench.iter(|| theirs(black_box(&contexts[next()])));
+    });
+    group.finish();
+    of_stored_customers(c, &customers);
+}
+
+fn of_stored_customers(c: &mut Criterion, rows: &[Metrics]) {
+    let now: Timestamp = "2026-11-25T12:00:00Z".parse().expect("an instant");
+    let (lifecycle, customers) = stored(rows, now);
+    let closures = closures();
+    let ours = |facts: &Facts<'_>| {
+        let rules = lifecycle.segments.iter();
+        rules.filter(|rule| facts.answer(&rule.condition) == Truth::Yes).count()
+    };
+    let mut group = c.benchmark_group("20 rules over 30 metrics of a stored customer");
+    group.throughput(Throughput::Elements(20));
+    let facts: Vec<Facts<'_>> =
+        customers.iter().map(|customer| Facts::new(customer, &lifecycle, now)).collect();
+    for facts in &facts {
+        assert_eq!(ours(facts), holding(&closures, facts));
+    }
+    let mut turn = 0;
+    let mut next = || {
+        turn = (turn + 1) % CUSTOMERS;
+        turn
+    };
+    group.bench_function("Rust closures", |bench| {
+        bench.iter(|| holding(&closures, black_box(&facts[next()])));
+    });
+    group.bench_function("this language", |bench| {
+        bench.iter(|| ours(black_box(&facts[next()])));
     });
     group.finish();
 }

@@ -73,7 +73,15 @@ impl Node {
             }
             Node::Not(inner) => inner.truth(row, names).not(),
             Node::Compare(compare, sides) => {
-                judge(*compare, sides[0].value(row, names), sides[1].value(row, names))
+                let [left, right] = &**sides;
+                if left.is_number() || right.is_number() {
+                    // Anything else beside a number is of another kind, and so unknown.
+                    let sides = left.number(row, names).zip(right.number(row, names));
+                    return sides.map_or(Truth::Unknown, |(left, right)| {
+                        Truth::from(compare.holds_of_numbers(left, right))
+                    });
+                }
+                judge(*compare, left.value(row, names), right.value(row, names))
             }
             Node::In(left, list) => {
                 let left = left.value(row, names);
@@ -100,12 +108,22 @@ impl Node {
                 let until = row.today().until(date).ok()?.get_days();
                 f64::from(if *direction == Direction::Until { until } else { -until })
             }
-            _ => match self.value(row, names) {
-                Value::Number(number) => number,
-                _ => return None,
-            },
+            Node::Constant(Constant::Number(number)) => *number,
+            Node::Name(name) => row.number(names.get(*name as usize)?)?,
+            _ => return None,
         };
         number.is_finite().then_some(number)
+    }
+
+    /// Whether it is a number whatever the row.
+    fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Node::Constant(Constant::Number(_))
+                | Node::Arith(..)
+                | Node::Negate(_)
+                | Node::Days(..)
+        )
     }
 
     /// The value, whatever its kind.

@@ -56,6 +56,18 @@ impl Compare {
             Compare::GreaterOrEqual => ordering.is_ge(),
         }
     }
+
+    /// Whether it holds for two numbers.
+    pub(super) fn holds_of_numbers(self, left: f64, right: f64) -> bool {
+        match self {
+            Compare::Equal => left == right,
+            Compare::NotEqual => left != right,
+            Compare::Less => left < right,
+            Compare::LessOrEqual => left <= right,
+            Compare::Greater => left > right,
+            Compare::GreaterOrEqual => left >= right,
+        }
+    }
 }
 
 /// An operation on two numbers.

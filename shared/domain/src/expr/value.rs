@@ -53,6 +53,14 @@ impl From<Truth> for Value<'_> {
 pub trait Row {
     /// The value of `name`. `slot` finds declared names quickly; `path` serves open roots.
     fn get(&self, name: &Name) -> Value<'_>;
+    /// The value of `name` where only a number will do; none when it is missing, or no number.
+    #[inline]
+    fn number(&self, name: &Name) -> Option<f64> {
+        match self.get(name) {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
     /// The calendar day, in the workspace's time zone, of the instant asked about.
     fn today(&self) -> Date;
 }
