@@ -44,6 +44,7 @@ MISTAKES = [
     (["traits", "plan"], "txt"),
     (["traits", "plan"], []),
     (["metrics", "logins"], {"cuont": "login"}),
+    (["metrics", "logins_7d", "roll_up"], "parent"),
     (["subject"], "acount"),
     (["overlays"], [{"stages": {}}]),
     (["overlays"], [{"for": "segment.big", "stages": {"onboarding": {"exits": []}}}]),

@@ -432,6 +432,7 @@ pub(crate) async fn customer(
 ) -> Result<Json<Customer>, Problem> {
     let found = id.find(&app.store).await?;
     let lifecycle = app.store.lifecycle().await?;
+    let found = app.store.with_below(found, &lifecycle).await?;
     Ok(Json(Customer::new(&found, &lifecycle, app.clock.now())))
 }
 

@@ -4,6 +4,7 @@
 //! that is read. A part of such a list ends when it is full, at the last customer, or when the
 //! request has read its share: then it is short, and its cursor goes on from there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,7 +15,7 @@ use domain::lifecycle::{Lifecycle, Scorecard, Segment};
 use domain::pace::{HandoffPace, Pace, pace};
 use domain::score;
 use jiff::Timestamp;
-use platform::store::CustomerFilter;
+use platform::store::{CustomerFilter, CustomerKey};
 use platform::{Store, Versioned};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -268,6 +269,7 @@ pub(crate) async fn customers(
     let mut cursor = page.start(&list)?;
     let mut search = Search {
         store: &app.store,
+        parents: app.store.parents(&lifecycle).await?,
         lifecycle: &lifecycle,
         selection,
         now: app.clock.now(),
@@ -288,6 +290,8 @@ pub(crate) async fn customers(
 /// Reads customers and keeps those that are asked for.
 struct Search<'a> {
     store: &'a Store,
+    /// Who may have accounts below it that count.
+    parents: BTreeSet<CustomerKey>,
     lifecycle: &'a Lifecycle,
     selection: Selection<'a>,
     now: Timestamp,
@@ -307,8 +311,13 @@ impl Search<'_> {
         let mut size = self.selection.reads(wanted, READ_BUDGET.saturating_sub(self.read).max(1));
         loop {
             let limit = i32::try_from(size).unwrap_or(i32::MAX);
-            let page = self.store.customers(&filter, limit, cursor).await?;
+            let mut page = self.store.customers(&filter, limit, cursor).await?;
             self.read += size;
+            for customer in &mut page.items {
+                if self.parents.contains(&customer.key) {
+                    *customer = self.store.with_below(customer.clone(), self.lifecycle).await?;
+                }
+            }
             let mut found: Vec<(usize, CustomerSummary)> = Vec::new();
             for (at, customer) in page.items.iter().enumerate() {
                 let facts = Facts::new(&customer.customer, self.lifecycle, self.now);

@@ -356,6 +356,7 @@ async fn explained(
     let at = at.filter(|at| *at < now);
     let instant = at.unwrap_or(now);
     let lifecycle = lifecycle_at(store, at).await?;
+    let found = store.with_below(found, &lifecycle).await?;
     let (log, complete) = log_until(store, &found, instant).await?;
     let journal = journal_until(store, &found, instant).await?;
     let is_folded_so = found.customer.profile.measures == lifecycle.measures.fingerprint;
@@ -367,6 +368,7 @@ async fn explained(
                 None => found.customer.status.clone(),
                 Some(_) => explain::status_at(&journal),
             },
+            below: found.customer.below.clone(),
         },
     };
     let told = explain::explain(&customer, &lifecycle, &journal, &log, instant);

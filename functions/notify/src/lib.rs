@@ -133,6 +133,7 @@ async fn tell<P: Publish>(
         return Ok(false);
     }
     let found = app.store.customer(&key).await?;
+    let found = app.store.with_below(found, lifecycle).await?;
     let Some(message) = alert(key.id(), &entry, &found.customer, lifecycle) else {
         return Ok(false);
     };

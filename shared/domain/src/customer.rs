@@ -22,6 +22,9 @@ pub struct Customer {
     pub profile: Profile,
     /// What was decided.
     pub status: Status,
+    /// The folds of the accounts below it, for metrics that roll up: kept with those accounts, and
+    /// read along where the lifecycle file asks for them.
+    pub below: Vec<Profile>,
 }
 
 /// The fold of a customer's events.

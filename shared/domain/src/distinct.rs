@@ -86,6 +86,30 @@ impl Distinct {
         }
     }
 
+    /// As [`Distinct::count`], of what any of several sets saw.
+    #[must_use]
+    pub(crate) fn count_all(sets: &[&Distinct], after: i64, until: i64) -> f64 {
+        if let [set] = sets {
+            return set.count(after, until);
+        }
+        let is_seen = |run: &Run, unit: i64| {
+            i64::from(run.first) * unit <= until && i64::from(run.last()) * unit > after
+        };
+        let is_approximate = sets.iter().any(|set| set.is_approximate());
+        let mut seen = Vec::new();
+        for set in sets {
+            let (runs, unit) = set.runs();
+            for run in runs.iter().filter(|run| is_seen(run, unit)) {
+                match set {
+                    Distinct::Exact(_) if is_approximate => note(&mut seen, *run, 0),
+                    _ => seen.push(*run),
+                }
+            }
+        }
+        seen.sort_unstable_by_key(|run| run.key);
+        if is_approximate { estimate(seen.iter()) } else { keys(seen.iter()) as f64 }
+    }
+
     /// Whether [`Distinct::count`] is an estimate.
     #[must_use]
     pub fn is_approximate(&self) -> bool {

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use crate::customer::{Customer, Scalar, Series, TraitState};
 use crate::distinct::Distinct;
 use crate::expr::{Condition, Name, Row, Truth, Type, Value};
-use crate::lifecycle::{Lifecycle, MetricKind, Rules, Slot};
+use crate::lifecycle::{Lifecycle, Metric, MetricKind, Rules, Slot};
 use crate::period::DAY;
 use crate::score;
 use crate::tally::{Cell, Tally};
@@ -105,47 +105,88 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn metric(&self, index: usize) -> Option<f64> {
         let now = self.as_of.as_second();
-        match &self.lifecycle.metrics[index].kind {
+        let metric = &self.lifecycle.metrics[index];
+        let total = |measure, after, until| {
+            let tallies = self.tallies(metric, measure);
+            tallies.fold(0.0, |sum, tally| sum + tally.total(after, until))
+        };
+        match &metric.kind {
             MetricKind::Total { measure, minus, over } => {
                 let after = over.map(|over| now - over);
-                let total = |measure| self.tally(measure).map_or(0.0, |t| t.total(after, now));
+                let total = |measure| total(measure, after, now);
                 Some(total(*measure) - minus.map_or(0.0, total))
             }
             MetricKind::DaysWith { measure, over } => {
                 let calendar = &self.lifecycle.calendar;
-                let cells =
-                    self.tally(*measure).map_or(&[][..], |t| t.between(Some(now - over), now));
-                let mut days = 0.0;
-                let mut last: Option<Date> = None;
-                for cell in cells {
-                    let date = Timestamp::from_second(cell.at).map(|at| calendar.date(at)).ok();
-                    if date != last {
-                        days += 1.0;
-                        last = date;
-                    }
+                let mut days: Vec<Date> = Vec::new();
+                for tally in self.tallies(metric, *measure) {
+                    let cells = tally.between(Some(now - over), now).iter();
+                    let instants = cells.filter_map(|cell| Timestamp::from_second(cell.at).ok());
+                    days.extend(instants.map(|at| calendar.date(at)));
                 }
-                Some(days)
+                days.sort_unstable();
+                days.dedup();
+                Some(days.len() as f64)
             }
             MetricKind::Distinct { measure, over } => {
-                Some(self.set(*measure).map_or(0.0, |set| set.count(now - over, now)))
+                let sets = self.counted(metric, *measure).filter_map(|series| match series {
+                    Series::Distinct(set) => Some(set),
+                    _ => None,
+                });
+                let sets: Vec<&Distinct> = sets.collect();
+                Some(Distinct::count_all(&sets, now - over, now))
             }
             MetricKind::Latest { measure, stale_after } => {
-                let newest = self.newest(*measure)?;
-                let is_fresh = stale_after.is_none_or(|limit| now - newest.at <= limit);
-                is_fresh.then_some(newest.value)
+                let newest = self.newest(metric, *measure);
+                let fresh = newest
+                    .filter(|newest| stale_after.is_none_or(|limit| now - newest.at <= limit));
+                fresh.map(|newest| newest.value).reduce(|sum, value| sum + value)
             }
             MetricKind::DaysSince { measure } => {
-                let last = self.last_event(*measure)?;
+                let last =
+                    self.tallies(metric, *measure).filter_map(|tally| tally.last(now)).max()?;
                 Some((now - last).div_euclid(DAY) as f64)
             }
             MetricKind::Change { measure, over } => {
-                let tally = self.tally(*measure)?;
-                let before = tally.total(Some(now - 2 * over), now - over);
-                let recent = tally.total(Some(now - over), now);
+                let before = total(*measure, Some(now - 2 * over), now - over);
+                let recent = total(*measure, Some(now - over), now);
                 (before != 0.0).then(|| (recent - before) / before * 100.0)
             }
             MetricKind::Formula(formula) => formula.number(self),
         }
+    }
+
+    /// What a measure of a metric comes to: of the customer, and of the accounts below it where the
+    /// metric rolls up.
+    pub(crate) fn counted(
+        &self,
+        metric: &Metric,
+        measure: usize,
+    ) -> impl Iterator<Item = &'a Series> + use<'a> {
+        let key = self.lifecycle.measures.list()[measure].key;
+        let customer = self.customer;
+        let below = if metric.rolls_up { customer.below.as_slice() } else { &[] };
+        let profiles = std::iter::once(&customer.profile).chain(below);
+        profiles.filter_map(move |profile| profile.series.get(&key))
+    }
+
+    fn tallies(
+        &self,
+        metric: &Metric,
+        measure: usize,
+    ) -> impl Iterator<Item = &'a Tally> + use<'a> {
+        self.counted(metric, measure).filter_map(|series| match series {
+            Series::Tally(tally) => Some(tally),
+            _ => None,
+        })
+    }
+
+    fn newest(&self, metric: &Metric, measure: usize) -> impl Iterator<Item = Cell> + use<'a> {
+        let now = self.as_of.as_second();
+        self.counted(metric, measure).filter_map(move |series| match series {
+            Series::Latest(tally) => tally.newest(now),
+            _ => None,
+        })
     }
 
     /// The last event a measure counted by this instant, in seconds since the epoch.
@@ -164,31 +205,16 @@ impl<'a> Facts<'a> {
 
     /// Whether a metric is missing only because its newest value is too old.
     pub(crate) fn is_stale(&self, index: usize) -> bool {
-        let MetricKind::Latest { measure, stale_after: Some(_) } =
-            &self.lifecycle.metrics[index].kind
-        else {
+        let metric = &self.lifecycle.metrics[index];
+        let MetricKind::Latest { measure, stale_after: Some(_) } = &metric.kind else {
             return false;
         };
-        self.newest(*measure).is_some() && self.metric(index).is_none()
-    }
-
-    fn newest(&self, measure: usize) -> Option<Cell> {
-        match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
-            Series::Latest(tally) => tally.newest(self.as_of.as_second()),
-            _ => None,
-        }
+        self.newest(metric, *measure).next().is_some() && self.metric(index).is_none()
     }
 
     fn tally(&self, measure: usize) -> Option<&'a Tally> {
         match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
             Series::Tally(tally) => Some(tally),
-            _ => None,
-        }
-    }
-
-    fn set(&self, measure: usize) -> Option<&'a Distinct> {
-        match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
-            Series::Distinct(set) => Some(set),
             _ => None,
         }
     }

@@ -159,26 +159,26 @@ fn of_slot(facts: &Facts<'_>, slot: Slot, stretch: Stretch, into: &mut Vec<i64>)
 }
 
 fn of_metric(facts: &Facts<'_>, index: usize, stretch: Stretch, into: &mut Vec<i64>) {
-    let series = |measure: usize| {
-        let key = facts.lifecycle.measures.list()[measure].key;
-        facts.customer.profile.series.get(&key)
-    };
-    let mut with_window = |measure: usize, windows: &[i64]| match series(measure) {
-        Some(Series::Tally(tally) | Series::Latest(tally)) => {
-            for cell in tally.cells() {
-                into.push(cell.at);
-                into.extend(windows.iter().map(|window| cell.at + window));
+    let metric = &facts.lifecycle.metrics[index];
+    let mut with_window = |measure: usize, windows: &[i64]| {
+        for series in facts.counted(metric, measure) {
+            match series {
+                Series::Tally(tally) | Series::Latest(tally) => {
+                    for cell in tally.cells() {
+                        into.push(cell.at);
+                        into.extend(windows.iter().map(|window| cell.at + window));
+                    }
+                }
+                Series::Distinct(set) => {
+                    for (first, last) in set.edges() {
+                        into.push(first);
+                        into.extend(windows.iter().map(|window| last + window));
+                    }
+                }
             }
         }
-        Some(Series::Distinct(set)) => {
-            for (first, last) in set.edges() {
-                into.push(first);
-                into.extend(windows.iter().map(|window| last + window));
-            }
-        }
-        None => {}
     };
-    match &facts.lifecycle.metrics[index].kind {
+    match &metric.kind {
         MetricKind::Total { measure, minus, over } => {
             for measure in [Some(*measure), *minus].into_iter().flatten() {
                 with_window(measure, over.as_slice());
@@ -194,7 +194,8 @@ fn of_metric(facts: &Facts<'_>, index: usize, stretch: Stretch, into: &mut Vec<i
             with_window(*measure, stale.as_slice());
         }
         MetricKind::DaysSince { measure } => {
-            if let Some(Series::Tally(tally)) = series(*measure) {
+            for series in facts.counted(metric, *measure) {
+                let Series::Tally(tally) = series else { continue };
                 let cells = tally.cells();
                 for (index, cell) in cells.iter().enumerate() {
                     let end = cells.get(index + 1).map_or(i64::MAX, |next| next.at);

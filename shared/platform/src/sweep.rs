@@ -5,6 +5,7 @@
 //! cursor of its own, handed on before the function's deadline. One customer that cannot be
 //! handled is logged and counted, and stops nobody else.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::handoff::Work;
 use crate::store::{
-    DecisionOutcome, Decisions, PrivacyRequest, RunProgress, RunSlot, RunStart, Store, StoreError,
-    Versioned,
+    CustomerKey, DecisionOutcome, Decisions, PrivacyRequest, RunProgress, RunSlot, RunStart, Store,
+    StoreError, Versioned,
 };
 use crate::telemetry::Counts;
 
@@ -214,7 +215,8 @@ pub async fn handle(
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
     let lifecycle = app.store.lifecycle().await?;
-    let sweep = Sweep { app, function, decide, lifecycle: &lifecycle, deadline };
+    let parents = app.store.parents(&lifecycle).await?;
+    let sweep = Sweep { app, function, decide, lifecycle: &lifecycle, parents, deadline };
     match event {
         SweepEvent::Schedule(event) => sweep.schedule(&event).await.map(SweepAnswer::Summary),
         SweepEvent::Tickets(batch) => {
@@ -267,6 +269,8 @@ struct Sweep<'a> {
     function: &'static str,
     decide: Decide,
     lifecycle: &'a Lifecycle,
+    /// Who may have accounts below it that count.
+    parents: BTreeSet<CustomerKey>,
     deadline: Option<Instant>,
 }
 
@@ -437,7 +441,13 @@ impl Sweep<'_> {
         customer: Versioned,
         at: Timestamp,
     ) -> Result<Option<(Versioned, Decisions)>, Failure> {
-        let customer = self.app.store.refold(customer, self.lifecycle, at).await?;
+        let mut customer = self.app.store.refold(customer, self.lifecycle, at).await?;
+        if self.parents.contains(&customer.key) {
+            for child in self.app.store.below(&customer.key, self.lifecycle).await? {
+                let child = self.app.store.refold(child, self.lifecycle, at).await?;
+                customer.customer.below.push(child.customer.profile);
+            }
+        }
         let decide = || (self.decide)(&customer, self.lifecycle, at);
         // A defect met by one customer must not keep the others from being visited.
         let decisions = catch_unwind(AssertUnwindSafe(decide)).map_err(|_| Failure::Panicked)?;

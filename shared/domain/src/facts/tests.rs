@@ -128,3 +128,65 @@ fn nothing_is_known_before_the_first_event() {
     assert_eq!(then.answer(when), Truth::Unknown);
     assert_eq!(then.at(day(5.0)).answer(when), Truth::Yes);
 }
+
+#[test]
+fn a_metric_that_rolls_up_counts_what_the_accounts_below_count() {
+    let file = |roll_up: bool| {
+        let rolls = format!("roll_up: {roll_up}");
+        lifecycle(&format!(
+            "version: 1
+traits: {{ parent: account? }}
+metrics:
+  logins: {{ count: login, over: 7d, {rolls} }}
+  net: {{ count: login, minus: ticket, {rolls} }}
+  days: {{ days_with: login, over: 7d, {rolls} }}
+  users: {{ distinct: user, over: 7d, {rolls} }}
+  seats: {{ latest: seats.used, stale_after: 10d, {rolls} }}
+  idle: {{ days_since: login, {rolls} }}
+  trend: {{ change: login, over: 7d, {rolls} }}
+  twice: metrics.logins * 2
+stages: {{ any: {{ enter: {{ when: metrics.logins > 0 }} }} }}
+"
+        ))
+    };
+    let (alone, whole) = (file(false), file(true));
+    assert_ne!(
+        alone.measures.fingerprint, whole.measures.fingerprint,
+        "who is above is noted anew"
+    );
+    let login = |at: f64, user: &str| (at, "login", json!({ "user": user }));
+    let seats = |at: f64, used: u32| (at, "seats", json!({ "used": used }));
+    let own = [login(30.0, "ada"), login(35.0, "ada"), seats(36.0, 4)];
+    let one =
+        [login(35.5, "ada"), login(38.25, "bob"), seats(37.0, 5), (38.0, "ticket", json!({}))];
+    let other = [login(20.0, "cleo"), login(36.0, "cleo"), seats(20.0, 100)];
+    let told = |file: &Lifecycle| {
+        let mut known = customer(file, &own, 40.0);
+        known.below = [&one[..], &other].map(|log| customer(file, log, 40.0).profile).to_vec();
+        let facts = Facts::new(&known, file, day(40.0));
+        (0..file.metrics.len()).map(|index| facts.metric(index)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&alone), [1.0, 2.0, 1.0, 1.0, 4.0, 5.0, 0.0, 2.0].map(Some));
+    // Logins of the last seven days: 35, 35.5, 36 and 38.25; of the seven before: 30.
+    assert_eq!(told(&whole), [4.0, 5.0, 3.0, 3.0, 9.0, 1.0, 300.0, 8.0].map(Some));
+}
+
+#[test]
+fn a_condition_holds_since_what_was_below_made_it_hold() {
+    let file = lifecycle(
+        "version: 1
+traits: { parent: account? }
+metrics: { logins: { count: login, over: 7d, roll_up: true } }
+stages: { any: { enter: { when: metrics.logins >= 2, for: 2d } } }
+",
+    );
+    let mut known = customer(&file, &[(30.0, "login", json!({}))], 40.0);
+    let when = &file.stages[0].enter.as_ref().unwrap().when;
+    let since = |known: &Customer| {
+        let facts = Facts::new(known, &file, day(35.0));
+        crate::timeline::held_since(&facts, when, SignedDuration::from_hours(24 * 20))
+    };
+    assert_eq!(since(&known), None);
+    known.below = vec![customer(&file, &[(32.5, "login", json!({}))], 40.0).profile];
+    assert_eq!(since(&known), Some(day(32.5)));
+}

@@ -218,6 +218,8 @@ pub struct Counted {
     pub against: Option<Word>,
     /// For `latest`: after so long without news the value counts as missing.
     pub stale_after: Option<Word>,
+    /// Whether the accounts below count too, by the trait that names an account's parent.
+    pub roll_up: Option<Spanned<bool>>,
 }
 
 /// A scorecard: weighted factors and bands.

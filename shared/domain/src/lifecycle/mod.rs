@@ -48,6 +48,8 @@ pub struct Lifecycle {
     pub calendar: Calendar,
     /// Declared traits, in the order of the file.
     pub traits: Vec<Trait>,
+    /// The index of the trait that names an account's parent, where some metric rolls up.
+    pub parent: Option<usize>,
     /// What has to be counted.
     pub measures: Measures,
     /// Metrics, in the order of the file.
@@ -134,6 +136,8 @@ pub struct Metric {
     pub name: String,
     /// How it is told.
     pub kind: MetricKind,
+    /// Whether the accounts below the customer count too.
+    pub rolls_up: bool,
 }
 
 /// How a metric is told. Measures are indexes into [`Measures::list`], windows are seconds.

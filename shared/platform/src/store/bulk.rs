@@ -120,6 +120,7 @@ impl Store {
         let mut updates = Vec::new();
         for ((before, scope, _), events) in read.iter().zip(&all) {
             if let Some(after) = folded(before, scope, events, lifecycle, now) {
+                self.note_parent(before, &after, lifecycle).await?;
                 let due = due(before, &after, lifecycle, now);
                 let update = CustomerUpdate::new(before, &after, Parts::Profile, due, now);
                 updates.push(self.transact_update(before, update)?);

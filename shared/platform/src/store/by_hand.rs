@@ -42,6 +42,7 @@ impl Store {
         for _ in 0..TRIES {
             let before = self.customer_now(key).await?;
             let before = self.refold(before, lifecycle, now).await?;
+            let before = self.with_below(before, lifecycle).await?;
             let facts = Facts::new(&before.customer, lifecycle, now);
             let changes = match decide(&facts) {
                 Ok(changes) => changes,
@@ -49,7 +50,8 @@ impl Store {
             };
             match self.decide(&before, &Decisions::of(changes), lifecycle, now).await? {
                 DecisionOutcome::Written(entries) => {
-                    let customer = Box::new(self.customer_now(key).await?);
+                    let customer = self.customer_now(key).await?;
+                    let customer = Box::new(self.with_below(customer, lifecycle).await?);
                     return Ok(ByHandOutcome::Done { customer, entries });
                 }
                 DecisionOutcome::Nothing | DecisionOutcome::Stale => {}

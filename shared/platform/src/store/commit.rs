@@ -190,6 +190,7 @@ impl Store {
             Some(folded) => folded,
             None => return Ok(true),
         };
+        self.note_parent(before, &folded, lifecycle).await?;
         let due = due(before, &folded, lifecycle, now);
         let update = CustomerUpdate::new(before, &folded, Parts::Profile, due, now);
         self.update_customer(&before.key, update).await

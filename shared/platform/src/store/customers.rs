@@ -155,7 +155,11 @@ impl Versioned {
             version: read.number("v")?,
             moved,
             due_at,
-            customer: Customer { profile: read.unpack("profile")?, status: read.unpack("status")? },
+            customer: Customer {
+                profile: read.unpack("profile")?,
+                status: read.unpack("status")?,
+                below: Vec::new(),
+            },
         })
     }
 }

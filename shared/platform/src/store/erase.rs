@@ -173,6 +173,7 @@ impl Store {
         if !is_done {
             return Err(StoreError::Conflict(MAX_CONFLICTS));
         }
+        self.leave_hierarchy(key).await?;
         for list in ["findings#open", "findings#closed"] {
             self.erase_findings(list, key).await?;
         }

@@ -15,6 +15,7 @@ mod decisions;
 mod erase;
 mod error;
 mod exported;
+mod hierarchy;
 mod identity;
 mod log;
 mod privacy;

@@ -477,7 +477,7 @@ impl Held {
 }
 
 fn customer_json(found: &Versioned) -> Json {
-    let Customer { profile, status } = &found.customer;
+    let Customer { profile, status, .. } = &found.customer;
     let traits = profile.traits.iter().map(|(name, state)| {
         let told_at = Timestamp::from_millisecond(state.at).ok();
         (name.clone(), json!({ "value": state.value.to_json(), "told_at": told_at }))

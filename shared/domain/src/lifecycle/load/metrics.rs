@@ -6,7 +6,7 @@ use crate::expr::{Expected, Scope, Type};
 use crate::lifecycle::diagnostic::nearest;
 use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::names::{Slot, declare};
-use crate::lifecycle::{Metric, MetricKind, Trait};
+use crate::lifecycle::{Metric, MetricKind, Subject, Trait};
 use crate::measure::{Counting, Measures, Need};
 use crate::yaml::{Location, Spanned};
 
@@ -99,7 +99,11 @@ impl Loader<'_> {
                 }
             };
             let kind = kind.unwrap_or_else(|| placeholder.clone());
-            metrics.push(Metric { name: name.value.clone(), kind });
+            let rolls_up = match &written.value {
+                file::Metric::Counted(counted) => counted.roll_up.as_ref().is_some_and(|r| r.value),
+                file::Metric::Formula(_) => false,
+            };
+            metrics.push(Metric { name: name.value.clone(), kind, rolls_up });
         }
         let uses: Vec<Uses> = metrics
             .iter()
@@ -121,6 +125,50 @@ impl Loader<'_> {
             }
         }
         metrics
+    }
+
+    /// The trait that names an account's parent, where some metric rolls up.
+    pub(super) fn parent(&mut self, file: &File, subject: Subject) -> Option<usize> {
+        let asked = file.metrics.0.iter().find_map(|(_, written)| match &written.value {
+            file::Metric::Counted(counted) => counted.roll_up.as_ref().filter(|asked| asked.value),
+            file::Metric::Formula(_) => None,
+        })?;
+        let is_account = |ty: &file::TraitType| match ty {
+            file::TraitType::Named(text) => text.trim_end_matches('?') == "account",
+            file::TraitType::Words(_) => false,
+        };
+        let traits = file.traits.0.iter().filter(|(_, ty)| is_account(&ty.value));
+        let accounts: Vec<&Word> = traits.map(|(name, _)| name).collect();
+        if subject == Subject::User {
+            self.error(&asked.referenced, "nothing is above a user, for metrics to roll up to")
+                .help = Some(
+                "leave `roll_up` out, or make accounts the customers: `subject: account`".into(),
+            );
+            return None;
+        }
+        let parent = match accounts.as_slice() {
+            [] => {
+                self.error(&asked.referenced, "nothing says which account is above which").help =
+                    Some(
+                        "declare the trait that names an account's parent: `parent: account?`"
+                            .into(),
+                    );
+                return None;
+            }
+            [parent] => parent,
+            [_, second, ..] => match accounts.iter().find(|name| name.value == "parent") {
+                Some(parent) => parent,
+                None => {
+                    self.error(
+                        &second.referenced,
+                        "two traits name an account, none is `parent`",
+                    )
+                    .help = Some("name the one that metrics roll up by `parent`".into());
+                    return None;
+                }
+            },
+        };
+        self.traits.iter().position(|name| *name == parent.value)
     }
 
     fn counted(

@@ -109,6 +109,7 @@ impl<'a> Loader<'a> {
         self.traits = traits.iter().map(|declared| declared.name.clone()).collect();
         let mut measures = Measures::default();
         let metrics = self.metrics(file, &mut measures);
+        let parent = self.parent(file, subject);
         self.facts = self.scope.clone();
         self.declare_decided(file);
         let segments = self.segments(file);
@@ -144,6 +145,9 @@ impl<'a> Loader<'a> {
         let mut others: Vec<&str> = traits.iter().map(|declared| declared.name.as_str()).collect();
         let subject_word = format!("{subject:?}");
         others.extend([calendar.zone().iana_name().unwrap_or("UTC"), subject_word.as_str()]);
+        // Who is above whom is noted as profiles are folded.
+        let above = parent.map(|index| format!("above: {}", traits[index].name));
+        others.extend(above.as_deref());
         measures.seal(margin, &others);
         let is_sub_day = is_sub_day(&metrics, &variants);
         Lifecycle {
@@ -153,6 +157,7 @@ impl<'a> Loader<'a> {
             subject,
             calendar,
             traits,
+            parent,
             measures,
             metrics,
             segments,
