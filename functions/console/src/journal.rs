@@ -23,7 +23,8 @@ pub(crate) struct Entry {
     seq: u64,
     /// The instant the decision is of.
     at: Timestamp,
-    /// `stage`, `risk`, `finding`, `checkpoint`, `handoff` or `release`.
+    /// `stage`, `risk`, `finding`, `checkpoint`, `handoff`, `release`; `revision` where a past decision
+    /// would have been another, had everything been known then.
     #[schema(example = "stage")]
     kind: &'static str,
     /// What it was; null where there was nothing.

@@ -54,6 +54,7 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         ChangeKind::Risk => put("band", entry.to.as_deref()),
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
+        ChangeKind::Revision => {}
         ChangeKind::Finding => {
             put("state", entry.to.as_deref());
             let name = entry.rule.strip_prefix("standards.");
@@ -146,7 +147,11 @@ pub fn alert(
     let owner = match entry.kind {
         ChangeKind::Finding => standard_of(entry, &facts).map(|standard| standard.owner.clone()),
         ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
-        ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Checkpoint | ChangeKind::Release => {
+        ChangeKind::Stage
+        | ChangeKind::Risk
+        | ChangeKind::Checkpoint
+        | ChangeKind::Release
+        | ChangeKind::Revision => {
             let stage = customer.status.stage.as_ref();
             stage.and_then(|stage| facts.rules().stage(&stage.name)?.owner.clone())
         }
@@ -191,6 +196,10 @@ fn headline(entry: &JournalEntry) -> String {
         (ChangeKind::Checkpoint, _) => format!("checkpoint {to} reached"),
         (ChangeKind::Handoff, _) => format!("handoff {to}"),
         (ChangeKind::Release, _) => "given back to automation".to_owned(),
+        (ChangeKind::Revision, from) => {
+            let from = from.as_deref().unwrap_or("none");
+            format!("{from} would have been {to}, had it been known then")
+        }
         (ChangeKind::Finding, _) => {
             let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
             let verb = if to == "closed" { "no longer breached" } else { "breached" };

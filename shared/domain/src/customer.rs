@@ -204,6 +204,7 @@ impl Status {
             Effect::ReachCheckpoint { name, at } => {
                 self.reached.insert(name.clone(), at.as_second());
             }
+            Effect::Revise => {}
             Effect::EnterBand => {
                 if let (Some(risk), Some(band)) = (&mut self.risk, &change.to) {
                     risk.band.clone_from(band);

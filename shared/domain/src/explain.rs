@@ -316,6 +316,7 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                     status.hold = Some(Hold { author, reason, since, until });
                 }
             }
+            ChangeKind::Revision => {}
             ChangeKind::Release => status.hold = None,
             ChangeKind::Handoff => handed_on(&mut status, entry),
             ChangeKind::Checkpoint => {

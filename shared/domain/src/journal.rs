@@ -50,6 +50,8 @@ pub enum ChangeKind {
     Handoff,
     /// A stage that a person had chosen was given back to automation.
     Release,
+    /// A past decision would have been another, had events that came late been there.
+    Revision,
 }
 
 impl ChangeKind {
@@ -63,6 +65,7 @@ impl ChangeKind {
             ChangeKind::Checkpoint => "checkpoint",
             ChangeKind::Handoff => "handoff",
             ChangeKind::Release => "release",
+            ChangeKind::Revision => "revision",
         }
     }
 
@@ -71,7 +74,10 @@ impl ChangeKind {
     pub fn is_quiet(self) -> bool {
         match self {
             ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding => false,
-            ChangeKind::Checkpoint | ChangeKind::Handoff | ChangeKind::Release => true,
+            ChangeKind::Checkpoint
+            | ChangeKind::Handoff
+            | ChangeKind::Release
+            | ChangeKind::Revision => true,
         }
     }
 }
@@ -197,6 +203,8 @@ pub enum Effect {
         /// When, which may be before it was noticed.
         at: Timestamp,
     },
+    /// Nothing changes: a past decision to `from` would have been one to `to`.
+    Revise,
 }
 
 /// A person who decides, and why.
@@ -219,6 +227,7 @@ impl Change {
             Effect::Release(_) => ChangeKind::Release,
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
+            Effect::Revise => ChangeKind::Revision,
         }
     }
 
@@ -234,7 +243,8 @@ impl Change {
             | Effect::OpenFinding { .. }
             | Effect::CloseFinding { .. }
             | Effect::OpenHandoff { .. }
-            | Effect::ReachCheckpoint { .. } => None,
+            | Effect::ReachCheckpoint { .. }
+            | Effect::Revise => None,
         }
     }
 

@@ -11,7 +11,7 @@
 //! people decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
 //! decisions; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
-//! clock; [`explain`] says why.
+//! clock; [`explain`] says why, [`revision`] what would have been decided otherwise.
 //!
 //! Invariants: nothing here can fail for an outside reason. `now` is always a parameter. The crate
 //! knows no AWS, no network, no storage, no environment and no clock.
@@ -37,6 +37,7 @@ pub mod pace;
 pub mod period;
 pub mod plan;
 pub mod replay;
+pub mod revision;
 pub mod score;
 pub mod standard;
 pub mod tally;

@@ -435,13 +435,15 @@ impl Sweep<'_> {
     }
 
     /// What to do about one customer; `None` for nothing. A customer whose profile was folded for
-    /// an older lifecycle file is folded again first.
+    /// an older lifecycle file is folded again first, and where events came late past decisions
+    /// are looked at again.
     async fn decide_one(
         &self,
         customer: Versioned,
         at: Timestamp,
     ) -> Result<Option<(Versioned, Decisions)>, Failure> {
-        let mut customer = self.app.store.refold(customer, self.lifecycle, at).await?;
+        let customer = self.app.store.refold(customer, self.lifecycle, at).await?;
+        let mut customer = self.app.store.revise(customer, self.lifecycle, at).await?;
         if self.parents.contains(&customer.key) {
             for child in self.app.store.below(&customer.key, self.lifecycle).await? {
                 let child = self.app.store.refold(child, self.lifecycle, at).await?;

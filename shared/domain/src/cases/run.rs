@@ -177,7 +177,10 @@ impl Fired {
     fn note(&mut self, entry: &JournalEntry) {
         let to = entry.to.clone().unwrap_or_default();
         match entry.kind {
-            ChangeKind::Checkpoint | ChangeKind::Handoff | ChangeKind::Release => false,
+            ChangeKind::Checkpoint
+            | ChangeKind::Handoff
+            | ChangeKind::Release
+            | ChangeKind::Revision => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {

@@ -16,7 +16,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::commit::{Committed, Fate, due, folded, missing, scope};
-use super::customers::{CustomerUpdate, Parts};
+use super::customers::{CustomerUpdate, Late, Parts};
 use super::log::event_item;
 use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::meter::Access;
@@ -118,11 +118,12 @@ impl Store {
         }
 
         let mut updates = Vec::new();
-        for ((before, scope, _), events) in read.iter().zip(&all) {
+        for (((before, scope, _), events), (_, sent)) in read.iter().zip(&all).zip(groups) {
             if let Some(after) = folded(before, scope, events, lifecycle, now) {
                 self.note_parent(before, &after, lifecycle).await?;
+                let late = Late::after(before, sent.iter().map(|event| event.at));
                 let due = due(before, &after, lifecycle, now);
-                let update = CustomerUpdate::new(before, &after, Parts::Profile, due, now);
+                let update = CustomerUpdate::new(before, &after, Parts::Profile, (due, late), now);
                 updates.push(self.transact_update(before, update)?);
             }
         }

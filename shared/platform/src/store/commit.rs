@@ -31,7 +31,7 @@ use domain::lifecycle::Lifecycle;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use super::customers::{CustomerUpdate, Due, Freshness, Parts, index_time};
+use super::customers::{CustomerUpdate, Due, Freshness, Late, Parts, index_time};
 use super::log::{Reach, sort_key};
 use super::{CustomerKey, Moved, Store, StoreError, Versioned};
 
@@ -124,7 +124,8 @@ impl Store {
                 return Ok(Attempt::Moved(moved));
             }
             let all: Vec<Event> = logged.iter().chain(missing).cloned().collect();
-            if self.fold_and_update(&before, &scope, &all, lifecycle, now).await? {
+            let late = Late::after(&before, events.iter().map(|event| event.at));
+            if self.fold_and_update(&before, &scope, &all, late, lifecycle, now).await? {
                 return Ok(Attempt::Done(Committed { fates: fates(events, put_by_us) }));
             }
         }
@@ -149,7 +150,8 @@ impl Store {
                 return Ok(before);
             }
             let logged = self.log(&key, Reach::Whole).await?;
-            self.fold_and_update(&before, &Scope::Whole, &logged, lifecycle, now).await?;
+            let (scope, late) = (Scope::Whole, Late::Keep);
+            self.fold_and_update(&before, &scope, &logged, late, lifecycle, now).await?;
             before = self.read_customer(&key, Freshness::Strong).await?;
         }
         Err(StoreError::Conflict(MAX_CONFLICTS))
@@ -183,6 +185,7 @@ impl Store {
         before: &Versioned,
         scope: &Scope,
         events: &[Event],
+        late: Late,
         lifecycle: &Lifecycle,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -192,7 +195,7 @@ impl Store {
         };
         self.note_parent(before, &folded, lifecycle).await?;
         let due = due(before, &folded, lifecycle, now);
-        let update = CustomerUpdate::new(before, &folded, Parts::Profile, due, now);
+        let update = CustomerUpdate::new(before, &folded, Parts::Profile, (due, late), now);
         self.update_customer(&before.key, update).await
     }
 }

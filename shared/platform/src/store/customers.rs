@@ -4,6 +4,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use domain::customer::Customer;
 use domain::lifecycle::Subject;
+use domain::revision::late_from;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -124,6 +125,8 @@ pub struct Versioned {
     pub moved: Option<Moved>,
     /// When `evaluate` should look at it, if before the nightly sweep.
     pub due_at: Option<Timestamp>,
+    /// From when on events came late, after a decision, and no revision has looked at it yet.
+    pub late_from: Option<Timestamp>,
     /// The customer.
     pub customer: Customer,
 }
@@ -132,7 +135,14 @@ impl Versioned {
     /// A customer nobody has heard of.
     #[must_use]
     pub fn absent(key: CustomerKey) -> Versioned {
-        Versioned { key, version: 0, moved: None, due_at: None, customer: Customer::default() }
+        Versioned {
+            key,
+            version: 0,
+            moved: None,
+            due_at: None,
+            late_from: None,
+            customer: Customer::default(),
+        }
     }
 
     /// Whether there is a customer.
@@ -146,6 +156,9 @@ impl Versioned {
         let due_at = read.maybe_text("due_at").map(str::parse);
         let due_at = due_at.transpose();
         let due_at = due_at.map_err(|_| StoreError::Item { table: "customers", what: "due_at" })?;
+        let late_from = read.maybe_number("late").map(Timestamp::from_millisecond).transpose();
+        let late_from =
+            late_from.map_err(|_| StoreError::Item { table: "customers", what: "late" })?;
         let moved = read.maybe_text("moved_to").map(|to| Moved {
             to: CustomerKey::stored(to),
             told_at: read.maybe_number("moved_at").unwrap_or_default(),
@@ -155,6 +168,7 @@ impl Versioned {
             version: read.number("v")?,
             moved,
             due_at,
+            late_from,
             customer: Customer {
                 profile: read.unpack("profile")?,
                 status: read.unpack("status")?,
@@ -185,6 +199,24 @@ pub(super) enum Due {
     At(Timestamp),
 }
 
+/// What becomes of the mark that events came late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    Keep,
+    Clear,
+    From(Timestamp),
+}
+
+impl Late {
+    /// The mark after events of these instants came, or went.
+    pub(super) fn after(before: &Versioned, times: impl IntoIterator<Item = Timestamp>) -> Late {
+        match late_from(&before.customer.status, times) {
+            Some(at) if before.late_from.is_none_or(|from| at < from) => Late::From(at),
+            _ => Late::Keep,
+        }
+    }
+}
+
 /// Which parts of a customer an update writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parts {
@@ -198,7 +230,7 @@ impl CustomerUpdate {
         before: &Versioned,
         customer: &Customer,
         parts: Parts,
-        due: Due,
+        (due, late): (Due, Late),
         now: Timestamp,
     ) -> Self {
         let mut sets = vec!["v = :v".to_owned()];
@@ -231,6 +263,14 @@ impl CustomerUpdate {
                 values.insert(":due".to_owned(), s(index_time(at)));
             }
         }
+        match late {
+            Late::Keep => {}
+            Late::Clear => removes.push("late"),
+            Late::From(at) => {
+                sets.push("late = :late".to_owned());
+                values.insert(":late".to_owned(), n(at.as_millisecond()));
+            }
+        }
         let mut expression = format!("SET {}", sets.join(", "));
         if !removes.is_empty() {
             expression.push_str(&format!(" REMOVE {}", removes.join(", ")));
@@ -247,7 +287,7 @@ impl CustomerUpdate {
             (":status", blob(codec::pack(&customer.status))),
         ]);
         let expression = "SET v = :v, profile = :profile, #status = :status \
-                          REMOVE stage, since, due_shard, due_at";
+                          REMOVE stage, since, due_shard, due_at, late";
         let condition = unchanged(before, &mut values);
         CustomerUpdate { expression: expression.to_owned(), condition, values }
     }
@@ -268,7 +308,7 @@ impl CustomerUpdate {
             (":status", blob(codec::pack(&left.status))),
         ]);
         let expression = "SET v = :v, moved_to = :to, moved_at = :told_at, profile = :profile, \
-                          #status = :status REMOVE stage, since, due_shard, due_at";
+                          #status = :status REMOVE stage, since, due_shard, due_at, late";
         let condition = unchanged(before, &mut values);
         CustomerUpdate { expression: expression.to_owned(), condition, values }
     }

@@ -9,13 +9,20 @@ use domain::customer::{Customer, RiskState};
 use domain::facts::Facts;
 use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use domain::lifecycle::Lifecycle;
+use domain::replay::in_order;
+use domain::revision::revisions;
 use jiff::Timestamp;
 
 use super::attributes::{item, key, n, s};
 use super::control::{Finding, closed_finding_item, open_finding_item, open_finding_sort_key};
-use super::customers::{CustomerUpdate, Due, Parts};
+use super::customers::{CustomerUpdate, Due, Late, Parts};
 use super::{Store, StoreError, Versioned};
 use crate::meter::Access;
+
+/// DynamoDB takes 100 writes in one transaction: the customer, and so many revisions.
+const MAX_REVISIONS: usize = 90;
+/// So many of the newest entries of a journal are looked at again.
+const MAX_ENTRIES: usize = 5_000;
 
 /// Decisions about one customer, to be made true together.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,7 +173,7 @@ impl Store {
         if entries.is_empty() && after.status == before.customer.status && !settles {
             return Ok(Prepared::Nothing);
         }
-        let update = CustomerUpdate::new(before, &after, Parts::Status, due, at);
+        let update = CustomerUpdate::new(before, &after, Parts::Status, (due, Late::Keep), at);
         if entries.is_empty() {
             return Ok(Prepared::Update(update));
         }
@@ -174,6 +181,61 @@ impl Store {
         let told = (decisions.changes.as_slice(), entries.as_slice());
         writes.extend(self.transact_changes(before, &after, told, lifecycle)?);
         Ok(Prepared::Transaction { writes, entries })
+    }
+
+    /// Looks at past decisions again where events came late after them, or were erased: a decision
+    /// that would have been another gets an entry that says so. Answers the customer as it then is.
+    /// Of a customer to whom nothing came late nothing is read. Who is above others is left alone:
+    /// what was below it then is not known.
+    ///
+    /// # Errors
+    /// When the tables cannot be read or written; doing it again is safe.
+    pub(crate) async fn revise(
+        &self,
+        found: Versioned,
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<Versioned, StoreError> {
+        let Some(since) = found.late_from else { return Ok(found) };
+        let mut revised = match lifecycle.parent {
+            Some(_) => Vec::new(),
+            None => {
+                let log = in_order(self.whole_log(&found.key).await?);
+                revisions(lifecycle, &self.newest_entries(&found).await?, &log, since)
+            }
+        };
+        // The newest are kept where there are more than fit one transaction.
+        revised.drain(..revised.len().saturating_sub(MAX_REVISIONS));
+        let mut after = found.customer.clone();
+        let entries: Vec<JournalEntry> =
+            revised.iter().map(|change| after.status.apply(change, at, lifecycle)).collect();
+        let marks = (Due::Keep, Late::Clear);
+        let update = CustomerUpdate::new(&found, &after, Parts::Status, marks, at);
+        if entries.is_empty() {
+            self.update_customer(&found.key, update).await?;
+        } else {
+            let mut writes = vec![self.transact_update(&found, update)?];
+            for entry in &entries {
+                writes.push(self.transact_entry(&found, entry)?);
+            }
+            // Where somebody was faster the mark stays, and the next visit looks again.
+            self.transact(writes).await?;
+        }
+        self.customer_now(&found.key).await
+    }
+
+    /// The journal of a customer, newest first, as far back as decisions are revised.
+    async fn newest_entries(&self, found: &Versioned) -> Result<Vec<JournalEntry>, StoreError> {
+        let mut entries = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self.journal(&found.key, 1_000, cursor.as_deref()).await?;
+            entries.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() || entries.len() >= MAX_ENTRIES {
+                return Ok(entries);
+            }
+        }
     }
 
     /// The entries of changes, and the records of the findings among them.
@@ -300,7 +362,8 @@ impl Store {
             | Effect::Release(_)
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
-            | Effect::ReachCheckpoint { .. } => Ok(Vec::new()),
+            | Effect::ReachCheckpoint { .. }
+            | Effect::Revise => Ok(Vec::new()),
         }
     }
 

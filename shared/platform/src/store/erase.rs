@@ -28,7 +28,7 @@ use super::attributes::{Item, Reader, b, item, key, n, s};
 use super::bulk::BATCH;
 use super::commit::due;
 use super::control::{finding_of, quarantined_of};
-use super::customers::{CustomerUpdate, Freshness, Parts};
+use super::customers::{CustomerUpdate, Freshness, Late, Parts};
 use super::decisions::finding_id;
 use super::identity::Link;
 use super::log::{Reach, event_item, sort_key};
@@ -231,6 +231,7 @@ impl Store {
                 |event: &&Event| event.received_at <= erasure.until && is_about(&event.body, ids);
             let (groups, others): (Vec<&Event>, Vec<&Event>) =
                 log.iter().filter(is_theirs).partition(|event| event.kind == EventKind::Group);
+            let erased: Vec<Timestamp> = others.iter().map(|event| event.at).collect();
             self.put_anonymous(account, &groups).await?;
             self.delete_with_markers(account, others).await?;
             let rest = self.log(account, Reach::Whole).await?;
@@ -244,7 +245,8 @@ impl Store {
                 return Ok(());
             }
             let due = due(&before, &after, lifecycle, now);
-            let update = CustomerUpdate::new(&before, &after, Parts::Profile, due, now);
+            let late = Late::after(&before, erased);
+            let update = CustomerUpdate::new(&before, &after, Parts::Profile, (due, late), now);
             if self.update_customer(account, update).await? {
                 return Ok(());
             }

@@ -1,0 +1,107 @@
+//! The rules of revisions.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::replay::in_order;
+use crate::tests_support::{day, event, lifecycle};
+
+const SOURCE: &str = "version: 1
+metrics:
+  idle_days: { days_since: login }
+  logins_7d: { count: login, over: 7d }
+stages:
+  active: { enter: { when: metrics.idle_days <= 7, priority: 10 } }
+  quiet: { enter: { when: metrics.idle_days > 7, priority: 20 } }
+risk:
+  model: scorecard
+  factors: { idle: { weight: 100, value: metrics.idle_days, worst: 20, best: 0 } }
+  bands: { low: 0, high: 0.5 }
+";
+
+/// Lives through nights 1 to `last`: each knows of an event what had come by then.
+fn live(lifecycle: &Lifecycle, came: &[(Event, f64)], last: u32) -> (Customer, Vec<JournalEntry>) {
+    let (mut status, mut journal) = (Status::default(), Vec::new());
+    for night in 1..=last {
+        let at = day(f64::from(night));
+        let known = came.iter().filter(|(_, received)| day(*received) <= at);
+        let log = in_order(known.map(|(event, _)| event.clone()).collect());
+        let mut replay = Replay::new(lifecycle, &log).with_status(status);
+        replay.until(at);
+        journal.splice(0..0, replay.night(at).into_iter().map(|one| one.entry).rev());
+        status = replay.customer.status;
+    }
+    (Customer { status, ..Customer::default() }, journal)
+}
+
+fn all(came: &[(Event, f64)]) -> Vec<Event> {
+    in_order(came.iter().map(|(event, _)| event.clone()).collect())
+}
+
+#[test]
+fn a_decision_that_late_events_would_have_prevented_is_revised_and_stays() {
+    let lifecycle = lifecycle(SOURCE);
+    // The login of day 5 is told on day 11; by then the account was taken for quiet.
+    let came =
+        [(event(0.0, "login", json!({})), 0.0), (event(5.0, "login", json!({ "n": 2 })), 11.0)];
+    let (customer, journal) = live(&lifecycle, &came, 12);
+    let since = late_from(&customer.status, [day(5.0)]).unwrap();
+    assert_eq!(since, day(5.0));
+    let revised = revisions(&lifecycle, &journal, &all(&came), since);
+    let stage: Vec<_> = revised.iter().filter(|one| one.rule.starts_with("stages")).collect();
+    assert_eq!(stage.len(), 1, "{revised:#?}");
+    assert_eq!((stage[0].from.as_deref(), stage[0].to.as_deref()), (Some("quiet"), Some("active")));
+    let quiet = journal.iter().find(|entry| entry.to.as_deref() == Some("quiet")).unwrap();
+    assert_eq!(stage[0].reasons[0].inputs["entry"], quiet.seq);
+
+    // Making it true changes nothing but the journal, and says it once.
+    let mut after = customer.status.clone();
+    let entry = after.apply(stage[0], day(12.0), &lifecycle);
+    assert_eq!((entry.kind, entry.from.as_deref()), (ChangeKind::Revision, Some("quiet")));
+    assert_eq!(
+        (&after.stage, &after.findings),
+        (&customer.status.stage, &customer.status.findings)
+    );
+    let mut journal = journal;
+    journal.insert(0, entry);
+    let again = revisions(&lifecycle, &journal, &all(&came), since);
+    assert!(again.iter().all(|one| !one.rule.starts_with("stages")), "{again:?}");
+}
+
+#[test]
+fn only_what_is_older_than_a_decision_is_late() {
+    let lifecycle = lifecycle(SOURCE);
+    let came = [(event(0.0, "login", json!({})), 0.0)];
+    let (customer, _) = live(&lifecycle, &came, 3);
+    assert_eq!(last_decided(&customer.status), Some(day(1.0)));
+    assert_eq!(late_from(&customer.status, [day(1.0), day(4.0)]), None);
+    assert_eq!(late_from(&customer.status, [day(4.0), day(0.5), day(0.25)]), Some(day(0.25)));
+    assert_eq!(late_from(&Status::default(), [day(0.5)]), None, "nothing was decided yet");
+}
+
+#[test]
+fn decisions_of_another_file_are_left_alone() {
+    let first = lifecycle(SOURCE);
+    let second = lifecycle(&SOURCE.replace("priority: 20", "priority: 30"));
+    let came =
+        [(event(0.0, "login", json!({})), 0.0), (event(5.0, "login", json!({ "n": 2 })), 11.0)];
+    let (_, journal) = live(&first, &came, 12);
+    assert_eq!(revisions(&second, &journal, &all(&came), day(5.0)), []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_came_in_time_is_never_revised(hours in proptest::collection::vec(0u32..40 * 24, 1..40)) {
+        let lifecycle = lifecycle(SOURCE);
+        let came: Vec<(Event, f64)> = hours
+            .iter()
+            .map(|hour| f64::from(*hour) / 24.0)
+            .map(|at| (event(at, "login", json!({})), at))
+            .collect();
+        let (_, journal) = live(&lifecycle, &came, 45);
+        prop_assert_eq!(revisions(&lifecycle, &journal, &all(&came), day(0.0)), []);
+    }
+}
