@@ -86,7 +86,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Dev(args) => dev::run(args).await,
         Command::Init(args) => init::run(&args, &mut std::io::stdout()),
         Command::Validate(args) => {
-            validate::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+            validate::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
         }
         Command::Schema(schema::Args {}) => schema::run(&mut std::io::stdout()),
         Command::Eval(args) => eval::run(&args, &mut std::io::stdout(), &mut std::io::stderr()),

@@ -1,16 +1,24 @@
 //! `lifecycle validate`: is a lifecycle file right, and if not, where and why.
 //!
-//! Needs no tables and no network: the files are all it reads.
+//! Needs no network: the files are all it reads, and the local data where that is asked for.
 
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use domain::lifecycle::{Color, Diagnostic, Lifecycle, Severity, Subject, examine, load};
+use anyhow::{Context as _, Result, bail};
+use domain::customer::Customer;
+use domain::facts::Facts;
+use domain::lifecycle::{Color, Diagnostic, Lifecycle, Severity, Subject, Survey, examine, load};
+use domain::replay::{in_order, profile_at};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use crate::clock::LocalClock;
+use crate::pack::database_file;
+use crate::plan::source::{Source, Work};
 use crate::schema;
+use crate::target::{Target, TargetArgs, is_served};
 
 /// Check a lifecycle file.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,12 +28,14 @@ use crate::schema;
         with its line, its column and what to do about it. Conditions are asked about made-up \
         customers, which finds those that nobody can meet and stages that two rules claim at once. \
         Nothing is changed and nothing but the files is read, so it fits an editor or a pull request \
-        check.",
+        check. With --data the company's own customers are asked as well: which stages of one priority \
+        claim the same of them, and what can be told of none.",
     after_long_help = "Examples:\n  \
         lifecycle validate\n  \
         lifecycle validate staging.yaml production.yaml\n  \
         git show main:lifecycle.yaml | lifecycle validate -\n  \
         lifecycle validate --json | jq '.errors[] | \"\\(.line): \\(.message)\"'\n  \
+        lifecycle validate lifecycle.yaml --data\n  \
         lifecycle validate --schema > lifecycle.schema.json\n\n\
         With --json, one object on standard output:\n  \
         {\"valid\", \"file\", \"hash\", \"errors\": [{\"severity\", \"code\", \"message\", \"line\", \"column\", \
@@ -43,36 +53,45 @@ pub struct Args {
     /// Show what is worth knowing, too: what missing facts do to each condition.
     #[arg(long)]
     pub notes: bool,
+    /// Ask the customers of the local data, too, in this folder.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".lifecycle")]
+    pub data: Option<PathBuf>,
     /// Warnings fail as errors do.
     #[arg(long)]
     pub strict: bool,
     /// Print the JSON Schema of the file, and check nothing.
-    #[arg(long, conflicts_with_all = ["json", "notes", "strict", "files"])]
+    #[arg(long, conflicts_with_all = ["json", "notes", "strict", "data", "files"])]
     pub schema: bool,
 }
 
 /// Checks the files: what is wrong goes to `err`, a line that sums each up or the JSON to `out`.
 ///
 /// # Errors
-/// When a file cannot be read.
-pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<ExitCode> {
+/// When a file or the data cannot be read.
+pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<ExitCode> {
     if args.schema {
         return schema::run(out);
     }
     let color = if std::io::stderr().is_terminal() { Color::Terminal } else { Color::Plain };
-    run_in(args, color, out, err)
+    let mut checks = Vec::new();
+    for path in &args.files {
+        checks.push(Check::of(path)?);
+    }
+    if let Some(data) = &args.data {
+        for check in &mut checks {
+            check.ask_customers_of(data).await?;
+        }
+    }
+    answer(&checks, args, color, out, err)
 }
 
-fn run_in(
+fn answer(
+    checks: &[Check],
     args: &Args,
     color: Color,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> Result<ExitCode> {
-    let mut checks = Vec::new();
-    for path in &args.files {
-        checks.push(Check::of(path)?);
-    }
     let is_good = checks.iter().all(|check| check.is_good(args));
     if args.json {
         let mut answers: Vec<_> = checks.iter().map(Check::json).collect();
@@ -82,7 +101,7 @@ fn run_in(
         };
         writeln!(out, "{answer}")?;
     } else {
-        for check in &checks {
+        for check in checks {
             check.print(args, color, out, err)?;
         }
     }
@@ -111,6 +130,28 @@ impl Check {
             Err(found) => (None, found),
         };
         Ok(Check { file, source, lifecycle, found })
+    }
+
+    /// Adds what the customers of a data folder answer.
+    async fn ask_customers_of(&mut self, data: &Path) -> Result<()> {
+        let Some(lifecycle) = self.lifecycle.take() else { return Ok(()) };
+        let customers = customers_of(data).await?;
+        let (source, now) = (self.source.clone(), LocalClock::system().now());
+        let (lifecycle, found) = tokio::task::spawn_blocking(move || {
+            let mut survey = Survey::new(&source, &lifecycle);
+            customers.each(|work| {
+                ask(&mut survey, work, &lifecycle, now);
+                Ok(())
+            })?;
+            let found = survey.found(&source, &lifecycle);
+            Ok::<_, anyhow::Error>((lifecycle, found))
+        })
+        .await
+        .context("the customers could not be asked")??;
+        self.lifecycle = Some(lifecycle);
+        self.found.extend(found);
+        self.found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        Ok(())
     }
 
     fn of_severity(&self, severity: Severity) -> Vec<&Diagnostic> {
@@ -191,6 +232,34 @@ impl Check {
     }
 }
 
+/// Where the customers of a data folder are read.
+async fn customers_of(data: &Path) -> Result<Source> {
+    if is_served(data) {
+        let target = TargetArgs { data: data.to_owned(), aws: false };
+        return Ok(Source::Tables(Target::open(&target).await?.store));
+    }
+    if !database_file(data).exists() {
+        let folder = data.display();
+        let said = match data.is_file() {
+            true => format!("{folder} is no folder of data: put the file before `--data`"),
+            false => format!("there is no data in {folder}: `lifecycle import` brings some"),
+        };
+        bail!(said);
+    }
+    Ok(Source::Local(data.to_owned()))
+}
+
+fn ask(survey: &mut Survey, work: Work, lifecycle: &Lifecycle, now: Timestamp) {
+    let log = in_order(work.log.unpack(&mut 0));
+    if log.is_empty() {
+        return;
+    }
+    let profile = profile_at(lifecycle, &log, now);
+    let status = work.status.unwrap_or_default();
+    let customer = Customer { profile, status, below: Vec::new() };
+    survey.look_at(work.key.id(), &Facts::new(&customer, lifecycle, now));
+}
+
 /// The file's name for people, and its bytes.
 fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     if path == Path::new("-") {
@@ -222,12 +291,14 @@ mod tests {
     }
 
     fn args(files: Vec<PathBuf>, json: bool) -> Args {
-        Args { files, json, notes: false, strict: false, schema: false }
+        Args { files, json, notes: false, strict: false, data: None, schema: false }
     }
 
     fn ran(args: &Args) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run_in(args, Color::Plain, &mut out, &mut err).unwrap();
+        let checks: Vec<Check> =
+            args.files.iter().map(|file| Check::of(file)).collect::<Result<_>>().unwrap();
+        let code = answer(&checks, args, Color::Plain, &mut out, &mut err).unwrap();
         Ran {
             is_success: format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS),
             out: String::from_utf8(out).unwrap(),
@@ -314,8 +385,48 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_said_with_what_to_do() {
-        let args = args(vec!["no/such.yaml".into()], false);
-        let error = run_in(&args, Color::Plain, &mut Vec::new(), &mut Vec::new()).unwrap_err();
+        let error = Check::of(Path::new("no/such.yaml")).err().unwrap();
         assert!(error.to_string().contains("lifecycle init"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_companys_own_customers_are_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, data) = (folder.path().join("lifecycle.yaml"), folder.path().join("data"));
+        let source = "version: 1
+subject: user
+metrics: { logins: { count: login } }
+stages:
+  one: { enter: { when: metrics.logins > 0, priority: 5 } }
+  other: { enter: { when: metrics.logins > 1, priority: 5 } }
+";
+        std::fs::write(&file, source).unwrap();
+        let asks = Args { data: Some(data.clone()), ..args(vec![file.clone()], true) };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let error = run(&asks, &mut out, &mut err).await.unwrap_err();
+        assert!(error.to_string().contains("lifecycle import"), "{error}");
+
+        let target = Target::open(&TargetArgs { data, aws: false }).await.unwrap();
+        let (lifecycle, now) = (load(source).unwrap(), LocalClock::system().now());
+        for (user, logins) in [("ada", 2), ("bob", 1)] {
+            let events = (0..logins).map(|nth| {
+                let body = serde_json::json!({ "type": "track", "event": "login", "userId": user });
+                let serde_json::Value::Object(body) = body else { unreachable!() };
+                domain::event::Event::from_body(format!("{user}-{nth}"), now, now, body).unwrap()
+            });
+            let key = platform::CustomerKey::subject(user);
+            let events: Vec<_> = events.collect();
+            target.store.commit(&key, &events, &lifecycle, now).await.unwrap();
+        }
+        drop(target);
+        run(&asks, &mut out, &mut err).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let ties = answer["warnings"].as_array().unwrap();
+        let tie = ties.iter().find(|warning| warning["code"] == "tie_in_data").unwrap();
+        assert_eq!(
+            tie["message"],
+            "1 of 2 customers meet both `one` and `other`, which have the same priority"
+        );
+        assert!(tie["help"].as_str().unwrap().starts_with("ada: "), "{tie}");
     }
 }

@@ -7,7 +7,7 @@
 mod page;
 mod replay;
 mod report;
-mod source;
+pub(crate) mod source;
 
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ const PAGE: i32 = 200;
 const MAX_LINE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Where customers come from.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// The database file of a local data folder.
     Local(PathBuf),
     /// The tables of a stack, or of a running `lifecycle dev`.
@@ -36,14 +36,14 @@ pub(super) enum Source {
 }
 
 /// A customer to look at.
-pub(super) struct Work {
-    pub(super) key: CustomerKey,
-    pub(super) status: Option<Status>,
-    pub(super) log: Log,
+pub(crate) struct Work {
+    pub(crate) key: CustomerKey,
+    pub(crate) status: Option<Status>,
+    pub(crate) log: Log,
 }
 
 /// A customer's log, as it was read.
-pub(super) enum Log {
+pub(crate) enum Log {
     Events(Vec<Event>),
     Json(Vec<String>),
     Packed(Vec<PackedEvent>),
@@ -51,7 +51,7 @@ pub(super) enum Log {
 
 impl Log {
     /// The events. One that is damaged is passed over and counted.
-    pub(super) fn unpack(self, damaged: &mut u64) -> Vec<Event> {
+    pub(crate) fn unpack(self, damaged: &mut u64) -> Vec<Event> {
         let mut keep = |event: Result<Event, StoreError>| match event {
             Ok(event) => Some(event),
             Err(_) => {
@@ -74,7 +74,7 @@ impl Log {
 
 impl Source {
     /// About how many customers there are; none where that is known only at the end.
-    pub(super) async fn customers(&self) -> Result<Option<u64>> {
+    pub(crate) async fn customers(&self) -> Result<Option<u64>> {
         match self {
             Source::Tables(store) => Ok(Some(store.customers_about().await?)),
             Source::Local(_) | Source::Export(_) => Ok(None),
@@ -82,7 +82,7 @@ impl Source {
     }
 
     /// Hands on every customer. Call it where blocking is allowed.
-    pub(super) fn each(self, visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
+    pub(crate) fn each(self, visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
         match self {
             Source::Local(data) => local(&data, visit),
             Source::Tables(store) => {

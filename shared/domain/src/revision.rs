@@ -57,6 +57,7 @@ pub fn revisions(
         let before = Customer {
             profile: known.customer.profile.clone(),
             status: status_at(&journal[index + 1..]),
+            below: Vec::new(),
         };
         let Some((would_be, rule, reasons)) = again(&before, lifecycle, entry) else { continue };
         if entry.to == would_be || revised_before(journal, entry.seq).contains(&would_be) {

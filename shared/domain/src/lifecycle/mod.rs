@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Color, Diagnostic, Severity};
-pub use examine::examine;
+pub use examine::{Survey, examine};
 pub use file::Subject;
 pub use load::load;
 pub(crate) use load::map_of;

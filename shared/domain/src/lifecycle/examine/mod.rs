@@ -6,11 +6,13 @@
 
 mod conditions;
 mod sample;
+mod survey;
 
 #[cfg(test)]
 mod tests;
 
 use self::conditions::Asked;
+pub use self::survey::Survey;
 use super::file::{File, Metric as WrittenMetric, TraitType};
 use super::load::warnings::leads;
 use super::names::Slot;
@@ -174,29 +176,47 @@ impl Examiner<'_> {
     /// Two stages of one priority that can follow the same one, and a customer who meets both.
     fn ties(&mut self, samples: &sample::Samples<'_>) {
         let file = self.file;
-        let stages = &file.stages.0;
-        for (index, (name, stage)) in stages.iter().enumerate() {
-            let Some(enter) = &stage.enter else { continue };
-            let rival = stages[..index].iter().enumerate().find_map(|(at, (other, written))| {
-                let known = written.enter.as_ref()?;
-                let meet = known.priority == enter.priority
-                    && (known.from.is_none() && enter.from.is_none()
-                        || stages.iter().any(|(from, present)| {
-                            leads(from, present, name, enter) && leads(from, present, other, known)
-                        }));
-                let mine = &self.lifecycle.stages[index].enter.as_ref()?.when;
-                let theirs = &self.lifecycle.stages[at].enter.as_ref()?.when;
-                meet.then(|| samples.both(mine, theirs)).flatten().map(|witness| (other, witness))
-            });
-            if let Some((other, witness)) = rival {
-                let message = format!(
-                    "the stages `{}` and `{}` have the same priority, {}, and a customer can meet both",
-                    other.value, name.value, enter.priority
-                );
-                self.say(Severity::Warning, "tie", name.referenced, message).help = Some(format!(
-                    "with {witness} the first in the file wins; give them different priorities"
-                ));
+        let mut told = None;
+        for (index, at) in rivals(file, self.lifecycle) {
+            let when = |index: usize| self.lifecycle.stages[index].enter.as_ref().map(|e| &e.when);
+            let (Some(mine), Some(theirs)) = (when(index), when(at)) else { continue };
+            // One rival of a stage is enough.
+            if told == Some(index) {
+                continue;
+            }
+            let Some(witness) = samples.both(mine, theirs) else { continue };
+            told = Some(index);
+            let ((name, stage), (other, _)) = (&file.stages.0[index], &file.stages.0[at]);
+            let priority = stage.enter.as_ref().map_or(0, |enter| enter.priority);
+            let message = format!(
+                "the stages `{}` and `{}` have the same priority, {priority}, and a customer can meet both",
+                other.value, name.value
+            );
+            self.say(Severity::Warning, "tie", name.referenced, message).help = Some(format!(
+                "with {witness} the first in the file wins; give them different priorities"
+            ));
+        }
+    }
+}
+
+/// Pairs of stages of one priority that can follow the same stage: the later one and the earlier.
+fn rivals(file: &File, lifecycle: &Lifecycle) -> Vec<(usize, usize)> {
+    let stages = &file.stages.0;
+    let mut found = Vec::new();
+    for (index, (name, stage)) in stages.iter().enumerate().take(lifecycle.stages.len()) {
+        let Some(enter) = &stage.enter else { continue };
+        for (at, (other, written)) in stages[..index].iter().enumerate() {
+            let Some(known) = &written.enter else { continue };
+            let follow_one = || {
+                stages.iter().any(|(from, present)| {
+                    leads(from, present, name, enter) && leads(from, present, other, known)
+                })
+            };
+            let both_begin = known.from.is_none() && enter.from.is_none();
+            if known.priority == enter.priority && (both_begin || follow_one()) {
+                found.push((index, at));
             }
         }
     }
+    found
 }

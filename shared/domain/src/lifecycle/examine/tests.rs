@@ -116,3 +116,60 @@ fn the_presets_are_examined_without_a_warning() {
         assert_eq!(told, Vec::<String>::new(), "{}", preset.name);
     }
 }
+
+#[test]
+fn what_the_companys_own_customers_answer_is_told() {
+    use crate::facts::Facts;
+    use crate::tests_support::{customer, day, lifecycle};
+
+    let source = "version: 1
+traits: { score: number?, plan: [trial, team] }
+metrics: { logins: { count: login, over: 7d } }
+stages:
+  busy: { enter: { when: metrics.logins > 1, priority: 5 } }
+  team: { enter: { when: traits.plan == \"team\", priority: 5 } }
+  rich: { enter: { when: traits.score > 100, priority: 9 } }
+  lost: { enter: { when: metrics.logins > 90, priority: 10 } }
+";
+    let file = lifecycle(source);
+    let mut survey = Survey::new(source, &file);
+    let login = |at: f64| (at, "login", serde_json::json!({}));
+    let team = (1.0, "group", serde_json::json!({ "plan": "team" }));
+    for (id, log) in [
+        ("one", vec![team.clone(), login(2.0), login(3.0)]),
+        ("two", vec![team.clone(), login(3.0)]),
+        ("three", vec![team, login(3.0), login(3.5), login(4.0)]),
+    ] {
+        let known = customer(&file, &log, 5.0);
+        survey.look_at(id, &Facts::new(&known, &file, day(5.0)));
+    }
+    let found = survey.found(source, &file);
+    let told: Vec<(&str, usize, &str, Option<&str>)> = found
+        .iter()
+        .map(|one| (one.code, one.line, one.message.as_str(), one.help.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "tie_in_data",
+                6,
+                "2 of 3 customers meet both `busy` and `team`, which have the same priority",
+                Some("one, three: the first in the file wins; give them different priorities"),
+            ),
+            (
+                "unknown_in_data",
+                7,
+                "of none of 3 customers can it be told whether `rich` holds",
+                Some("`traits.score` is missing for 3 of them: is it sent, by this name?"),
+            ),
+            (
+                "never_in_data",
+                8,
+                "none of 3 customers meets the condition of the stage `lost`",
+                None
+            ),
+        ]
+    );
+    assert!(Survey::new(source, &file).found(source, &file).is_empty(), "nobody was asked");
+}
