@@ -26,6 +26,7 @@ pub mod logs;
 pub mod model;
 pub mod pack;
 pub mod plan;
+pub mod quarantine;
 pub mod run;
 pub mod schema;
 pub mod secrets;

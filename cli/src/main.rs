@@ -10,7 +10,7 @@ use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
     apply, audit, by_hand, cases, dev, erase, eval, explain, export, history, import, init, keys,
-    model, plan, run, schema, secrets, simulate, validate,
+    model, plan, quarantine, run, schema, secrets, simulate, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -55,6 +55,7 @@ enum Command {
     Release(by_hand::ReleaseArgs),
     Ack(by_hand::AckArgs),
     Secrets(secrets::SecretsArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Erase(erase::EraseArgs),
     Export(export::ExportArgs),
     Audit(audit::AuditArgs),
@@ -123,6 +124,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Release(args) => by_hand::release(args).await,
         Command::Ack(args) => by_hand::acknowledge(args).await,
         Command::Secrets(args) => secrets::run(args).await,
+        Command::Quarantine(args) => quarantine::run(args).await,
         Command::Erase(args) => erase::run(args).await,
         Command::Export(args) => export::run(args).await,
         Command::Audit(args) => audit::run(args).await,

@@ -158,7 +158,7 @@ impl Pack {
         let console = Arc::new(console::App {
             store: store.with_own_meter(),
             clock: time.clone(),
-            handoff: at_once(store.with_own_meter(), clock.clone()),
+            handoff: at_once(store.with_own_meter(), clock.clone(), Arc::clone(&ingest)),
         });
         Ok(Pack {
             ingest,
@@ -323,9 +323,9 @@ impl Pack {
 }
 
 /// Does work that is handed on at once: there are no queues here.
-fn at_once(store: Store, clock: LocalClock) -> Handoff {
+fn at_once(store: Store, clock: LocalClock, ingest: Arc<ingest::App>) -> Handoff {
     Handoff::new(move |work| {
-        let (store, now) = (store.clone(), clock.now());
+        let (store, now, ingest) = (store.clone(), clock.now(), Arc::clone(&ingest));
         async move {
             match work {
                 Work::Privacy(id) => {
@@ -335,6 +335,10 @@ fn at_once(store: Store, clock: LocalClock) -> Handoff {
                         store.run_privacy_request(&id, &lifecycle, now, &mut goes_on).await
                     };
                     done.await.map(|_| ()).map_err(|error| HandoffError(error.into()))
+                }
+                Work::Replay(ids) => {
+                    let done = ingest::replay(&ingest, &ids).await;
+                    done.map(|_| ()).map_err(|error| HandoffError(error.into()))
                 }
             }
         }

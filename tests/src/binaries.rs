@@ -98,6 +98,7 @@ impl Stack {
             .env("TOPICS", format!("{},{}", arn("team"), arn("urgent")))
             .env("SWEEP_QUEUE_URL", queue)
             .env("PRIVACY_QUEUE_URL", format!("{}/123456789012/comply-tickets", self.sns_endpoint))
+            .env("REPLAY_QUEUE_URL", format!("{}/123456789012/ingest", self.sns_endpoint))
             .env("LOG_LEVEL", "info")
             .env("AWS_ENDPOINT_URL_DYNAMODB", tables)
             .env("AWS_ENDPOINT_URL_SNS", &self.sns_endpoint)

@@ -11,6 +11,7 @@ use ingest::{App, IngestError};
 use jiff::Timestamp;
 use lambda_runtime::{Context, LambdaEvent};
 use platform::CustomerKey;
+use platform::store::QuarantineFilter;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use tower::ServiceExt as _;
@@ -133,7 +134,8 @@ impl Door {
     /// # Panics
     /// When it cannot be read.
     pub async fn quarantined(&self) -> Vec<String> {
-        let page = self.stack.store.quarantined(100, None).await.unwrap();
+        let page =
+            self.stack.store.quarantined(&QuarantineFilter::default(), 100, None).await.unwrap();
         let mut codes: Vec<String> = page.items.into_iter().map(|item| item.code).collect();
         codes.sort();
         codes

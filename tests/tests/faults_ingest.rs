@@ -19,6 +19,7 @@ use ingest::App;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, LambdaEvent};
 use lifecycle::clock::LocalClock;
+use platform::store::QuarantineFilter;
 use platform::{CustomerKey, Store};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
@@ -146,7 +147,7 @@ impl World {
             let traits = traits.map(|(name, told)| format!("{name} {:?}", told.value)).collect();
             customers.insert(plain(key.to_string()), Customer { events, metrics, traits });
         }
-        let set_aside = store.quarantined(1_000, None).await.unwrap();
+        let set_aside = store.quarantined(&QuarantineFilter::default(), 1_000, None).await.unwrap();
         assert!(set_aside.next_cursor.is_none(), "more than one page is set aside");
         let of_this = set_aside.items.into_iter().filter(|found| found.raw.contains(name));
         let set_aside =

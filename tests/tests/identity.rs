@@ -71,7 +71,7 @@ impl World {
         let store = Store::new(client, self.stack.tables.clone(), 400);
         // What every process knows after its first request.
         store.lifecycle().await.unwrap();
-        store.is_write_key("dev").await.unwrap();
+        store.write_key_label("dev").await.unwrap();
         let app = ingest::App { store, clock: Clock::new(now), public_url: None };
         Process { app: Arc::new(app), crash }
     }

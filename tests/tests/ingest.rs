@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, LambdaEvent};
 use platform::CustomerKey;
 use platform::meter::Units;
+use platform::store::QuarantineFilter;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use tests::stack::Stack;
@@ -99,7 +100,8 @@ impl Sut {
     }
 
     async fn quarantined(&self) -> Vec<(String, String)> {
-        let page = self.stack.store.quarantined(100, None).await.unwrap();
+        let page =
+            self.stack.store.quarantined(&QuarantineFilter::default(), 100, None).await.unwrap();
         let mut found: Vec<_> = page.items.into_iter().map(|item| (item.code, item.raw)).collect();
         found.sort();
         found
@@ -304,13 +306,14 @@ async fn a_body_of_which_nothing_can_be_read_is_refused_and_kept() {
         problem(&reply, 400, "invalid_json");
     }
     assert_eq!(sut.quarantined().await.len(), 5);
+    // The same by another path is another thing: what it may come to differs.
     let reply = sut.send("/v1/track", &[BEARER], "[]").await;
     problem(&reply, 400, "invalid_json");
     problem(&sut.send("/v1/batch", &[BEARER], "").await, 400, "invalid_json");
-    assert_eq!(sut.quarantined().await.len(), 5);
+    assert_eq!(sut.quarantined().await.len(), 6);
     let cut = gzip(b"{\"batch\":[]}")[..20].to_vec();
     problem(&sut.send("/v1/batch", &[BEARER], cut).await, 400, "invalid_json");
-    assert_eq!(sut.quarantined().await.len(), 6);
+    assert_eq!(sut.quarantined().await.len(), 7);
 }
 
 #[tokio::test]

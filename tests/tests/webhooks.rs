@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use platform::CustomerKey;
-use platform::store::{Person, PrivacyAction};
+use platform::store::{Person, PrivacyAction, QuarantineFilter};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use tests::door::{Door, Reply};
@@ -149,7 +149,15 @@ async fn what_was_set_aside_can_be_taken_again_once_the_map_is_mended() {
     assert_eq!(reply.taken(), ([0, 0, 0], vec!["missing_user"]));
     let mended = domain::lifecycle::load(&FEEDS.replace("company", "[company, org]")).unwrap();
     door.stack.store.remember_lifecycle(std::sync::Arc::new(mended));
-    let aside = door.stack.store.quarantined(1, None).await.unwrap().items.remove(0).raw;
+    let aside = door
+        .stack
+        .store
+        .quarantined(&QuarantineFilter::default(), 1, None)
+        .await
+        .unwrap()
+        .items
+        .remove(0)
+        .raw;
     let record = json!({"messageId": "r", "eventSource": "aws:sqs", "body": aside});
     door.invoke(&json!({"Records": [record]})).await.unwrap();
     assert_eq!(door.event_names(&CustomerKey::subject("acme")).await, ["deal_won"]);

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use domain::feed::{Sender, SenderKind};
 use domain::lifecycle::{Lifecycle, Subject};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use platform::store::SetAside;
 use platform::{Clock, CustomerKey, Store};
 use tokio::sync::mpsc;
 
@@ -220,6 +222,7 @@ async fn set_aside(
     store: &Store,
     clock: &Clock,
 ) -> Result<()> {
+    let sender = Sender::new(SenderKind::Import, "import");
     for bad in bad {
         checkpoint.rejected += 1;
         if checkpoint.bad.len() < SHOWN {
@@ -227,7 +230,15 @@ async fn set_aside(
         }
         if checkpoint.set_aside < MAX_SET_ASIDE {
             let message = format!("line {} of an imported file: {}", bad.line, bad.problem);
-            store.quarantine(&bad.raw, bad.problem.code, &message, clock.now()).await?;
+            let aside = SetAside {
+                raw: &bad.raw,
+                code: bad.problem.code,
+                message: &message,
+                sender: &sender,
+                path: None,
+                shared: None,
+            };
+            store.quarantine(&aside, clock.now()).await?;
             checkpoint.set_aside += 1;
         }
     }

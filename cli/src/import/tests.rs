@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use domain::lifecycle::presets::preset;
 use domain::lifecycle::{Lifecycle, load as load_lifecycle};
-use platform::store::CustomerFilter;
+use platform::store::{CustomerFilter, QuarantineFilter};
 use platform::{Clock, CustomerKey, Store};
 use serde_json::Value as Json;
 
@@ -226,7 +226,8 @@ async fn bad_rows_are_set_aside_with_their_reason_and_the_rest_counts() {
     assert!(err.contains("user = customer, time = ordered, every row is `order`"), "{err}");
     assert!(err.contains("line 3, ordered: `never` is not a time"), "{err}");
     assert!(err.contains("line 4: 2030-01-01T00:00:00Z lies in the future"), "{err}");
-    let aside = workspace.store.quarantined(10, None).await.unwrap().items;
+    let aside =
+        workspace.store.quarantined(&QuarantineFilter::default(), 10, None).await.unwrap().items;
     assert_eq!(aside.len(), 2);
     assert!(aside.iter().any(|one| one.code == "time" && one.raw == "u2,never,10\n"), "{aside:?}");
 
@@ -266,7 +267,15 @@ async fn a_dry_run_shows_what_rows_become_and_stores_nothing() {
     assert_eq!(answer["events"]["order"], 1);
     let stored = workspace.store.customers(&CustomerFilter::default(), 10, None).await.unwrap();
     assert!(stored.items.is_empty());
-    assert!(workspace.store.quarantined(10, None).await.unwrap().items.is_empty());
+    assert!(
+        workspace
+            .store
+            .quarantined(&QuarantineFilter::default(), 10, None)
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
 }
 
 #[tokio::test]

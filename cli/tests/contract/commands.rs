@@ -20,6 +20,9 @@ fn wrong_use_is_exit_code_2() {
         &["secrets"],
         &["audit"],
         &["audit", "verify", "--root", "4d1c"],
+        &["quarantine"],
+        &["quarantine", "replay"],
+        &["quarantine", "drop", "--all", "--code", "too_old"],
         &["import"],
         &["explain"],
         &["rollback", "first"],
@@ -46,8 +49,25 @@ fn wrong_use_is_exit_code_2() {
 fn help_and_version_are_answers() {
     let folder = tempfile::tempdir().unwrap();
     for command in [
-        "dev", "init", "validate", "test", "apply", "history", "diff", "rollback", "explain",
-        "import", "plan", "simulate", "run", "keys", "secrets", "audit",
+        "dev",
+        "init",
+        "validate",
+        "test",
+        "apply",
+        "history",
+        "diff",
+        "rollback",
+        "explain",
+        "import",
+        "plan",
+        "simulate",
+        "run",
+        "keys",
+        "secrets",
+        "quarantine",
+        "erase",
+        "export",
+        "audit",
     ] {
         let output = output(folder.path(), &[command, "--help"]);
         assert!(output.status.success());

@@ -9,4 +9,5 @@ mod kill;
 mod model;
 mod plan;
 mod process;
+mod quarantine;
 mod secrets;

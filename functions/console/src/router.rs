@@ -29,8 +29,9 @@ use crate::{
     tags(
         (name = "customers", description = "Customers, and what was decided about them."),
         (name = "findings", description = "Breaches of what the company promised itself."),
+        (name = "quarantine", description = "What could not be taken, to be taken again or dropped."),
         (name = "privacy", description = "To erase, to suppress, to tell what is held."),
-        (name = "workspace", description = "The lifecycle file, what was set aside, this document.")
+        (name = "workspace", description = "The lifecycle file, this document.")
     )
 )]
 struct Document;
@@ -64,6 +65,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(findings::findings))
         .routes(routes!(quarantine::quarantine))
+        .routes(routes!(quarantine::replay_quarantine))
+        .routes(routes!(quarantine::quarantined_item, quarantine::drop_quarantined_item))
+        .routes(routes!(quarantine::replay_quarantined_item))
         .routes(routes!(privacy::requests, privacy::ask))
         .routes(routes!(privacy::request))
         .routes(routes!(privacy::export))

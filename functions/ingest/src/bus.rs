@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 
 use domain::event::{EventKind, id_text};
-use domain::feed::{self, Feed, presets};
+use domain::feed::{self, Feed, Sender, SenderKind, presets};
 use domain::lifecycle::Lifecycle;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 
-use crate::call::{self, Delivery, Rejection};
+use crate::call::{self, Came, Delivery, Rejection};
 use crate::feed::{Identity, Mapping, Part};
 use crate::items::{self, Item};
 use crate::take;
@@ -39,7 +39,9 @@ pub(crate) async fn handle(app: &App, event: &str) -> Result<Answer, IngestError
     let lifecycle = app.store.lifecycle().await?;
     let now = app.now();
     let origin = now.to_string();
-    let delivery = app.delivery(&lifecycle, now, &origin);
+    // Each event says itself whose it is.
+    let came = Came::new(Sender::new(SenderKind::Bus, ""), None);
+    let delivery = app.delivery(&lifecycle, now, &origin, came);
     let Mapping { items, ignored } = items(event, &lifecycle, &delivery);
     let outcomes = take::take(&app.store, &lifecycle, items, now).await;
     let failed = take::first_failure(&outcomes);
@@ -70,11 +72,16 @@ pub(crate) fn enveloped(feed: &str, id: Option<&str>, item: &str) -> String {
     format!(r#"{{"detail-type":"{WEBHOOK}","source":{feed},"id":{id},"detail":{item}}}"#)
 }
 
+/// Whether a text is an event of the bus.
+pub(crate) fn is_event(text: &str) -> bool {
+    items::object::<Envelope>(text).is_some()
+}
+
 /// Reads an event of the bus.
 pub(crate) fn items<'a>(text: &'a str, lifecycle: &Lifecycle, delivery: &Delivery) -> Mapping<'a> {
     match read(text, lifecycle, delivery) {
         Ok(mapping) => mapping,
-        Err(rejection) => Mapping::of(Item::rejected(text, rejection)),
+        Err(rejection) => Mapping::of(Item::rejected(text, rejection, delivery)),
     }
 }
 
@@ -91,8 +98,13 @@ fn read<'a>(
     match feed_of(lifecycle, &envelope.source).filter(has_map) {
         Some(feed) => Ok(mapped(text, feed, envelope, detail, delivery)),
         None => {
+            // What comes with a write key is its sender's, whatever it says of itself.
+            let came = match delivery.came.sender.kind {
+                SenderKind::WriteKey => delivery.came.clone(),
+                _ => delivery.sent_by(Sender::new(SenderKind::Bus, &envelope.source)),
+            };
             let call = call::read(unclaimed(envelope, detail, delivery), 0, delivery);
-            Ok(Mapping::of(Item { indexes: 0..1, raw: text.into(), call }))
+            Ok(Mapping::of(Item { indexes: 0..1, raw: text.into(), call, came }))
         }
     }
 }
@@ -177,7 +189,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::call::{Call, Shared};
+    use crate::call::Call;
     use crate::who::Who;
 
     fn lifecycle(feeds: &str) -> Lifecycle {
@@ -186,8 +198,8 @@ mod tests {
 
     fn read_from(source: &str, feeds: &str, subject: Subject, detail: Json) -> Mapping<'static> {
         let now: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
-        let shared = Shared::default();
-        let delivery = Delivery { subject, now, oldest: None, origin: "", kind: None, shared };
+        let came = Came::new(Sender::new(SenderKind::Bus, ""), None).into();
+        let delivery = Delivery { subject, now, oldest: None, origin: "", kind: None, came };
         let envelope = json!({
             "version": "0", "id": "e-1", "detail-type": "Invoice Paid", "source": source,
             "account": "123456789012", "time": "2026-01-15T10:30:00Z", "region": "eu-west-1",

@@ -1,9 +1,12 @@
 //! One tracking call, read alone.
 
+use std::sync::Arc;
+
 use domain::event::{Event, EventKind, Malformed, id_text};
+use domain::feed::Sender;
 use domain::lifecycle::Subject;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -71,21 +74,65 @@ pub(crate) struct Delivery<'a> {
     pub(crate) origin: &'a str,
     /// The kind of call the path names; it outranks `type`.
     pub(crate) kind: Option<EventKind>,
+    /// How it came in.
+    pub(crate) came: Arc<Came>,
+}
+
+impl Delivery<'_> {
+    /// The same delivery from another sender.
+    pub(crate) fn sent_by(&self, sender: Sender) -> Arc<Came> {
+        Arc::new(Came { sender, ..(*self.came).clone() })
+    }
+
+    /// Adds what its batch says of all calls.
+    pub(crate) fn share(&mut self, shared: &Shared) {
+        if !shared.is_empty() {
+            Arc::make_mut(&mut self.came).shared = shared.clone();
+        }
+    }
+}
+
+/// How something came in: what is kept beside what cannot be taken, so that it can be taken again.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Came {
+    /// Who sent it.
+    pub(crate) sender: Sender,
+    /// The path, where it came by one.
+    pub(crate) path: Option<String>,
     /// What its batch says of all calls.
     pub(crate) shared: Shared,
 }
 
+impl Came {
+    /// From a sender, by a path.
+    pub(crate) fn new(sender: Sender, path: Option<&str>) -> Came {
+        Came { sender, path: path.map(str::to_owned), shared: Shared::default() }
+    }
+}
+
 /// What a batch says of all its calls; what a call says itself outranks it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Shared {
     /// Members of the calls' `context`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
     pub(crate) context: Map<String, Json>,
     /// Members of the calls' `integrations`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
     pub(crate) integrations: Map<String, Json>,
     /// The instant of calls that tell none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timestamp: Option<Json>,
     /// When the batch was sent, by its sender's clock.
+    #[serde(rename = "sentAt", skip_serializing_if = "Option::is_none")]
     pub(crate) sent_at: Option<Json>,
+}
+
+impl Shared {
+    /// Whether it says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Shared::default()
+    }
 }
 
 /// Reads the text of a call, the `index`th of its delivery.
@@ -158,19 +205,20 @@ fn understood(
 ) -> Result<Call, Rejection> {
     let now = delivery.now;
     let id = message_id.unwrap_or_else(|| derived_id(&body, index, delivery));
-    merge(&mut body, delivery.shared.clone());
+    merge(&mut body, delivery.came.shared.clone());
     let mut event = Event::from_body(id, now, now, body)?;
     let who = who::read(&event, delivery.subject)?;
     let previous = who::previous(&event)?;
-    let told = when::told(&event.body).or(delivery.shared.timestamp.as_ref());
+    let shared = &delivery.came.shared;
+    let told = when::told(&event.body).or(shared.timestamp.as_ref());
     let own_sent = event.body.get("sentAt").filter(|sent| !sent.is_null());
-    let sent = when::sent(own_sent.or(delivery.shared.sent_at.as_ref()));
+    let sent = when::sent(own_sent.or(shared.sent_at.as_ref()));
     let when = when::read(told, &Clocks { received: now, sent, oldest: delivery.oldest })?;
     if let When::At(at) | When::Corrected { at, .. } = when {
         event.at = at;
     }
     if matches!(when, When::Corrected { .. })
-        && let Some(sent) = &delivery.shared.sent_at
+        && let Some(sent) = &shared.sent_at
     {
         // So that the log shows what the instant was made of.
         event.body.entry("sentAt").or_insert_with(|| sent.clone());
@@ -201,7 +249,7 @@ fn derived_id(body: &Map<String, Json>, index: usize, delivery: &Delivery) -> St
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&content).unwrap_or_default());
     if when::told(body).is_none() {
-        match &delivery.shared.timestamp {
+        match &delivery.came.shared.timestamp {
             Some(timestamp) => hash.update(timestamp.to_string()),
             None => hash.update(delivery.origin),
         }
@@ -247,14 +295,21 @@ fn depth(raw: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use domain::feed::SenderKind;
     use serde_json::json;
 
     use super::*;
 
+    fn sharing(shared: Shared) -> Delivery<'static> {
+        let mut delivery = delivery("");
+        delivery.share(&shared);
+        delivery
+    }
+
     fn delivery(origin: &str) -> Delivery<'_> {
         let now = "2026-01-15T12:00:00Z".parse().unwrap();
-        let shared = Shared::default();
-        Delivery { subject: Subject::User, now, oldest: None, origin, kind: None, shared }
+        let came = Arc::new(Came::new(Sender::new(SenderKind::Queue, "queue"), None));
+        Delivery { subject: Subject::User, now, oldest: None, origin, kind: None, came }
     }
 
     fn parsed(body: &Json, delivery: &Delivery) -> Result<Call, Rejection> {
@@ -302,7 +357,7 @@ mod tests {
             if let Some(own) = own {
                 call["sentAt"] = own.into();
             }
-            parsed(&call, &Delivery { shared, ..delivery("") }).unwrap().event
+            parsed(&call, &sharing(shared)).unwrap().event
         };
         let corrected = sent(Some("2026-01-15T09:00:00Z"), None);
         assert_eq!(corrected.at, "2026-01-15T11:00:00Z".parse().unwrap());
@@ -373,7 +428,7 @@ mod tests {
         let call = || json!({"type": "page", "userId": "u"});
         let in_batch = |origin| {
             let timestamp = Some(json!("2026-01-15T10:00:00Z"));
-            Delivery { shared: Shared { timestamp, ..Shared::default() }, ..delivery(origin) }
+            Delivery { origin, ..sharing(Shared { timestamp, ..Shared::default() }) }
         };
         let first = id(call(), 0, &in_batch("a"));
         assert_eq!(id(call(), 0, &in_batch("b")), first);
@@ -391,7 +446,7 @@ mod tests {
             timestamp: Some(json!("2026-01-15T09:00:00Z")),
             sent_at: None,
         };
-        let delivery = Delivery { shared, ..delivery("") };
+        let delivery = sharing(shared);
         let call = json!({
             "type": "page", "userId": "u", "originalTimestamp": "2026-01-15T10:00:00Z",
             "context": {"library": "call"}, "integrations": null,

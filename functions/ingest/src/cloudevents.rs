@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::event::{EventKind, id_text};
-use domain::feed::{Mapped, foreign};
+use domain::feed::{Feed, Mapped, Sender, SenderKind, foreign};
 use domain::lifecycle::{Lifecycle, Subject};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::body::{self, BodyFault};
 use crate::bus::feed_of;
-use crate::call::{self, Delivery, Rejection};
+use crate::call::{self, Came, Delivery, Rejection};
 use crate::feed::{Mapping, Part};
 use crate::http::{self, Taken};
 use crate::items::{Item, MAX_CALLS};
@@ -33,6 +33,8 @@ use crate::percent::percent_decoded;
 use crate::problem::Problem;
 use crate::{App, auth, when};
 
+/// The path.
+pub(crate) const PATH: &str = "/v1/cloudevents";
 /// The content types of an event, and of a list of them, in JSON.
 const STRUCTURED: &str = "application/cloudevents";
 const BATCH: &str = "application/cloudevents-batch";
@@ -50,7 +52,7 @@ enum Mode {
 /// Takes a request. An event that comes alone and is rejected is refused, so that its sender sees why.
 pub(crate) async fn receive(app: &App, parts: &Parts, body: Body) -> Result<Taken, Problem> {
     let key = auth::header_key(&parts.headers)?.ok_or_else(auth::no_key)?;
-    http::admit(app, &key).await?;
+    let sender = http::admit(app, &key).await?;
     let wire = http::read_wire(body).await?;
     let text = match body::text(&wire) {
         Ok(text) => text,
@@ -65,14 +67,15 @@ pub(crate) async fn receive(app: &App, parts: &Parts, body: Body) -> Result<Take
             Some(events) => events,
             None => {
                 let rejection = Rejection::new("invalid_json", "the body must be a list of events");
-                return Err(http::unreadable(app, true, &wire, rejection).await);
+                let came = Came::new(sender, Some(PATH));
+                return Err(http::unreadable(app, Some(&came), &wire, rejection).await);
             }
         },
     };
     let lifecycle = app.store.lifecycle().await.map_err(|error| Problem::not_stored(&error))?;
     let now = app.now();
     let origin = now.to_string();
-    let delivery = app.delivery(&lifecycle, now, &origin);
+    let delivery = app.delivery(&lifecycle, now, &origin, Came::new(sender, Some(PATH)));
     let Mapping { items, ignored } = mapped(events, &lifecycle, &delivery);
     let taken = http::take_items(app, &lifecycle, items, Some(ignored), now).await?;
     if mode == Mode::Batch { Ok(taken) } else { taken.or_refused() }
@@ -187,6 +190,11 @@ pub(crate) fn mapped<'a>(
 ) -> Mapping<'a> {
     let mut mapping = Mapping::default();
     for (index, (raw, event)) in events.into_iter().enumerate() {
+        let source = event.as_ref().ok().and_then(|event| event.get("source")?.as_str());
+        let came = match source.and_then(|source| claimed_by(lifecycle, source)) {
+            Some(feed) => delivery.sent_by(Sender::new(SenderKind::Feed, &feed.name)),
+            None => delivery.came.clone(),
+        };
         let call = match event.and_then(|event| checked(event, index)) {
             Ok(event) => match body(event, lifecycle, delivery.subject) {
                 Some(body) => call::read(body, index, delivery),
@@ -197,7 +205,7 @@ pub(crate) fn mapped<'a>(
             },
             Err(rejection) => Err(rejection),
         };
-        mapping.items.push(Item { indexes: index..index + 1, raw, call });
+        mapping.items.push(Item { indexes: index..index + 1, raw, call, came });
     }
     mapping
 }
@@ -263,7 +271,7 @@ fn body(
     let text = |name: &str| event.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
     let (source, time) = (text("source"), event.get("time").cloned());
     let known_by = known_by(&source, &text("id"));
-    let mut body = match feed_of(lifecycle, &source).filter(|feed| feed.map.is_some()) {
+    let mut body = match claimed_by(lifecycle, &source) {
         Some(feed) => match feed.call(&Json::Object(event), subject) {
             Mapped::Ignored => return None,
             Mapped::Call(mut body) => {
@@ -285,6 +293,11 @@ fn body(
         body.insert("timestamp".to_owned(), time);
     }
     Some(body)
+}
+
+/// The feed whose map an event goes through.
+fn claimed_by<'a>(lifecycle: &'a Lifecycle, source: &str) -> Option<&'a Feed> {
+    feed_of(lifecycle, source).filter(|feed| feed.map.is_some())
 }
 
 /// What tells an event from all others: its source and its id.

@@ -1,9 +1,10 @@
 //! From what another system sends to tracking calls, by the map of its feed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use domain::event::id_text;
-use domain::feed::{Feed, Mapped};
+use domain::feed::{Feed, Mapped, Sender, SenderKind};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
@@ -74,6 +75,7 @@ pub(crate) fn map<'a>(
     delivery: &Delivery,
 ) -> Mapping<'a> {
     let mut mapping = Mapping::default();
+    let came = delivery.sent_by(Sender::new(SenderKind::Feed, &feed.name));
     for (index, (raw, item)) in parts.into_iter().enumerate() {
         let call = item.map(|item| feed.call(&item, delivery.subject));
         let call = match call {
@@ -87,7 +89,8 @@ pub(crate) fn map<'a>(
             }
             Err(rejection) => Err(rejection),
         };
-        mapping.items.push(Item { indexes: index..index + 1, raw, call });
+        let came = Arc::clone(&came);
+        mapping.items.push(Item { indexes: index..index + 1, raw, call, came });
     }
     mapping
 }

@@ -15,6 +15,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, options, post};
 use domain::event::EventKind;
+use domain::feed::{Sender, SenderKind};
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::telemetry::Counts;
@@ -22,7 +23,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::body::{self, BodyFault, MAX_WIRE_BYTES};
-use crate::call::Rejection;
+use crate::call::{Came, Delivery, Rejection};
 use crate::items::{self, Batch, Item};
 use crate::mend::mend;
 use crate::openapi;
@@ -73,11 +74,12 @@ impl Endpoint {
         PATHS.iter().find(|(known, _)| *known == path).map(|(_, endpoint)| *endpoint)
     }
 
-    /// The kind of call that the path names.
-    pub(crate) fn kind(self) -> Option<EventKind> {
+    /// Makes a delivery one of this path's.
+    pub(crate) fn shape(self, delivery: &mut Delivery) {
         match self {
-            Endpoint::Batch | Endpoint::Import => None,
-            Endpoint::Call(kind) => Some(kind),
+            Endpoint::Batch => {}
+            Endpoint::Import => delivery.oldest = None,
+            Endpoint::Call(kind) => delivery.kind = Some(kind),
         }
     }
 }
@@ -87,14 +89,14 @@ pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, endpoint) in PATHS {
         let receive = move |State(app): State<Arc<App>>, request: Request| async move {
-            receive(&app, endpoint, request).await.into_response()
+            receive(&app, path, endpoint, request).await.into_response()
         };
         router = router.route(path, post(receive).options(preflight));
     }
     router
         .route("/v1/openapi.json", get(openapi::answer).options(preflight))
         .route("/v1/webhooks/{source}", post(receive_webhook).options(preflight))
-        .route("/v1/cloudevents", post(receive_cloudevents).options(may_send_cloudevents))
+        .route(cloudevents::PATH, post(receive_cloudevents).options(may_send_cloudevents))
         .route("/v1/{*path}", options(preflight).fallback(not_found))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -183,11 +185,17 @@ impl IntoResponse for Taken {
 }
 
 /// Takes a request of the tracking API.
-async fn receive(app: &App, endpoint: Endpoint, request: Request) -> Result<Taken, Problem> {
+async fn receive(
+    app: &App,
+    path: &str,
+    endpoint: Endpoint,
+    request: Request,
+) -> Result<Taken, Problem> {
     let (parts, body) = request.into_parts();
     let header_key = auth::header_key(&parts.headers)?;
+    let mut came = None;
     if let Some(key) = &header_key {
-        admit(app, key).await?;
+        came = Some(Came::new(admit(app, key).await?, Some(path)));
     }
     let wire = read_wire(body).await?;
     let text = match body::text(&wire) {
@@ -195,7 +203,7 @@ async fn receive(app: &App, endpoint: Endpoint, request: Request) -> Result<Take
         Err(BodyFault::TooLarge) => return Err(too_large(body::MAX_BYTES)),
         Err(BodyFault::Gzip) => {
             let rejection = Rejection::new("invalid_json", "the body is no whole gzip stream");
-            return Err(unreadable(app, header_key.is_some(), &wire, rejection).await);
+            return Err(unreadable(app, came.as_ref(), &wire, rejection).await);
         }
     };
     let mended;
@@ -212,26 +220,22 @@ async fn receive(app: &App, endpoint: Endpoint, request: Request) -> Result<Take
     let (body_key, batch) = match read {
         Ok(read) => read,
         Err(rejection) => {
-            let is_admitted = header_key.is_some();
-            return Err(unreadable(app, is_admitted, text.as_bytes(), rejection).await);
+            return Err(unreadable(app, came.as_ref(), text.as_bytes(), rejection).await);
         }
     };
-    let is_admitted = header_key.is_some();
     let key = auth::one_key(header_key, body_key)?;
-    if !is_admitted {
-        admit(app, &key).await?;
-    }
+    let came = match came {
+        Some(came) => came,
+        None => Came::new(admit(app, &key).await?, Some(path)),
+    };
     let lifecycle = app.store.lifecycle().await.map_err(|error| Problem::not_stored(&error))?;
     let now = app.now();
     let origin = now.to_string();
-    let mut delivery = app.delivery(&lifecycle, now, &origin);
-    delivery.kind = endpoint.kind();
-    if endpoint == Endpoint::Import {
-        delivery.oldest = None;
-    }
+    let mut delivery = app.delivery(&lifecycle, now, &origin, came);
+    endpoint.shape(&mut delivery);
     match &batch {
         Some(batch) => {
-            delivery.shared = batch.shared.clone();
+            delivery.share(&batch.shared);
             take_items(app, &lifecycle, batch.items(&delivery), None, now).await
         }
         None => {
@@ -282,11 +286,11 @@ pub(crate) async fn take_items(
     }
 }
 
-/// Lets a request in whose key is live.
-pub(crate) async fn admit(app: &App, key: &str) -> Result<(), Problem> {
-    match app.store.is_write_key(key).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(auth::unknown_key()),
+/// Lets a request in whose key is live: whose it is.
+pub(crate) async fn admit(app: &App, key: &str) -> Result<Sender, Problem> {
+    match app.store.write_key_label(key).await {
+        Ok(Some(label)) => Ok(Sender::new(SenderKind::WriteKey, &label)),
+        Ok(None) => Err(auth::unknown_key()),
         Err(error) => Err(Problem::not_stored(&error)),
     }
 }
@@ -295,15 +299,13 @@ pub(crate) async fn admit(app: &App, key: &str) -> Result<(), Problem> {
 /// to keep.
 pub(crate) async fn unreadable(
     app: &App,
-    is_admitted: bool,
+    came: Option<&Came>,
     raw: &[u8],
     rejection: Rejection,
 ) -> Problem {
-    if !is_admitted {
-        return auth::no_key();
-    }
+    let Some(came) = came else { return auth::no_key() };
     if !raw.is_empty()
-        && let Err(error) = take::set_aside(&app.store, raw, &rejection, app.now()).await
+        && let Err(error) = take::set_aside(&app.store, raw, &rejection, came, app.now()).await
     {
         return Problem::not_stored(&error);
     }

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::call::{self, Call, Delivery, Rejection, Shared};
+use crate::call::{self, Call, Came, Delivery, Rejection, Shared};
 
 /// How many calls of a batch are taken.
 pub(crate) const MAX_CALLS: usize = 2_500;
@@ -25,6 +26,8 @@ pub(crate) struct Item<'a> {
     pub(crate) raw: Cow<'a, str>,
     /// What it says.
     pub(crate) call: Result<Call, Rejection>,
+    /// How it came in.
+    pub(crate) came: Arc<Came>,
 }
 
 /// A batch whose calls are not read yet.
@@ -107,6 +110,7 @@ impl<'a> Batch<'a> {
                 indexes: from..index,
                 raw: Cow::Owned(format!("{{\"batch\":[{}]}}", calls.join(","))),
                 call: Err(Rejection::new("too_many", message)),
+                came: Arc::clone(&delivery.came),
             });
         }
         items
@@ -117,12 +121,14 @@ impl<'a> Item<'a> {
     /// Reads one call, the `index`th of its delivery.
     pub(crate) fn parse(raw: &'a str, index: usize, delivery: &Delivery) -> Item<'a> {
         let call = call::parse(raw, index, delivery);
-        Item { indexes: index..index + 1, raw: Cow::Borrowed(raw), call }
+        let came = Arc::clone(&delivery.came);
+        Item { indexes: index..index + 1, raw: Cow::Borrowed(raw), call, came }
     }
 
     /// Something that is no call.
-    pub(crate) fn rejected(raw: &'a str, rejection: Rejection) -> Item<'a> {
-        Item { indexes: 0..1, raw: Cow::Borrowed(raw), call: Err(rejection) }
+    pub(crate) fn rejected(raw: &'a str, rejection: Rejection, delivery: &Delivery) -> Item<'a> {
+        let came = Arc::clone(&delivery.came);
+        Item { indexes: 0..1, raw: Cow::Borrowed(raw), call: Err(rejection), came }
     }
 }
 
@@ -148,6 +154,7 @@ fn value<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use domain::feed::{Sender, SenderKind};
     use domain::lifecycle::Subject;
     use jiff::Timestamp;
 
@@ -155,9 +162,9 @@ mod tests {
 
     fn delivery() -> Delivery<'static> {
         let now: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
-        let shared = Shared::default();
+        let came = Arc::new(Came::new(Sender::new(SenderKind::Queue, "queue"), None));
         let subject = Subject::User;
-        Delivery { subject, now, oldest: None, origin: "", kind: None, shared }
+        Delivery { subject, now, oldest: None, origin: "", kind: None, came }
     }
 
     #[test]

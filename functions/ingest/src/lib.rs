@@ -15,6 +15,7 @@ mod bus;
 mod call;
 mod cloudevents;
 mod feed;
+mod forms;
 mod gateway;
 mod http;
 mod items;
@@ -22,6 +23,7 @@ mod mend;
 mod openapi;
 mod percent;
 mod problem;
+mod quarantine;
 mod queue;
 mod take;
 mod webhook;
@@ -40,9 +42,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use crate::call::{Delivery, Shared};
+use crate::call::{Came, Delivery};
 
 pub use http::router;
+pub use quarantine::{ReplayOutcome, Replayed, replay};
 
 /// What the function works with.
 #[derive(Debug)]
@@ -68,11 +71,12 @@ impl App {
         lifecycle: &Lifecycle,
         now: Timestamp,
         origin: &'a str,
+        came: Came,
     ) -> Delivery<'a> {
         let kept = SignedDuration::from_hours(24 * i64::from(self.store.event_retention_days()));
         let oldest = now.checked_sub(kept).ok();
-        let (subject, shared) = (lifecycle.subject, Shared::default());
-        Delivery { subject, now, oldest, origin, kind: None, shared }
+        let (subject, came) = (lifecycle.subject, Arc::new(came));
+        Delivery { subject, now, oldest, origin, kind: None, came }
     }
 }
 

@@ -7,29 +7,32 @@
 //! A record that the gateway put into the queue for a sender has the sender's path and credentials
 //! beside its body. Whether they hold is looked at here: one without a live write key is dropped, as
 //! it would have been refused at the door.
+//!
+//! A record may also be work that another function hands on: items of the quarantine to take again.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use domain::lifecycle::Lifecycle;
+use domain::feed::{Sender, SenderKind};
 use jiff::{SignedDuration, Timestamp};
 use platform::StoreError;
+use platform::handoff::Work;
+use platform::telemetry::Counts;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::call::{Delivery, Rejection};
-use crate::feed::Mapping;
-use crate::http::Endpoint;
-use crate::items::{self, Batch, Item};
+use crate::call::Came;
 use crate::mend::mend;
 use crate::take::{self, Outcome};
-use crate::{Answer, App, IngestError, auth, bus, cloudevents};
+use crate::{Answer, App, IngestError, auth, forms, quarantine};
 
 const SOURCE: &str = "aws:sqs";
 /// SQS keeps no message longer.
 const LONGEST_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// The name of whoever may put messages into it.
+const QUEUE: &str = "queue";
 /// What stands before the paths that lead into the queue.
 const QUEUED: &str = "/v1/queued";
 
@@ -82,21 +85,33 @@ impl Record {
         sent.filter(is_kept).unwrap_or(now)
     }
 
-    /// What the path of its request takes, if it was one.
-    fn endpoint(&self) -> Option<Endpoint> {
+    /// The path of its request, if it was one.
+    fn path(&self) -> Option<&str> {
         let path = MessageAttribute::text(self.message_attributes.path.as_ref())?;
-        Endpoint::of(path.strip_prefix(QUEUED).unwrap_or(path))
+        Some(path.strip_prefix(QUEUED).unwrap_or(path))
     }
 
-    /// Whether it may be taken: what did not come through the gateway came from within the account.
-    async fn is_admitted(&self, app: &App) -> Result<bool, StoreError> {
+    /// The work that it is, where it came from within the account.
+    fn work(&self) -> Option<Work> {
+        if self.message_attributes.path.is_some() {
+            return None;
+        }
+        serde_json::from_str(&self.body).ok()
+    }
+
+    /// How it came in, if it may: what did not come through the gateway came from within the account.
+    async fn admitted(&self, app: &App) -> Result<Option<Came>, StoreError> {
         if self.message_attributes.path.is_none() {
-            return Ok(true);
+            return Ok(Some(Came::new(Sender::new(SenderKind::Queue, QUEUE), None)));
         }
         let given = MessageAttribute::text(self.message_attributes.authorization.as_ref());
         match given.and_then(auth::credentials) {
-            Some(key) => app.store.is_write_key(&key).await,
-            None => Ok(false),
+            Some(key) => {
+                let label = app.store.write_key_label(&key).await?;
+                let sender = label.map(|label| Sender::new(SenderKind::WriteKey, &label));
+                Ok(sender.map(|sender| Came::new(sender, self.path())))
+            }
+            None => Ok(None),
         }
     }
 }
@@ -123,22 +138,28 @@ pub(crate) async fn handle(app: &App, records: &[&RawValue]) -> Result<Answer, I
         }
     }
     let (mut items, mut places) = (Vec::new(), Vec::new());
+    let mut failed: Vec<(&str, Arc<StoreError>)> = Vec::new();
+    let mut replayed = Counts::default();
     for record in &records {
         let from = items.len();
-        if record.is_admitted(app).await? {
+        if let Some(Work::Replay(ids)) = record.work() {
+            match quarantine::replay(app, &ids).await {
+                Ok(done) => done.iter().for_each(|done| replayed.add(&done.counts)),
+                Err(error) => failed.push((&record.message_id, error)),
+            }
+        } else if let Some(came) = record.admitted(app).await? {
             let received_at = record.received_at(now);
-            let delivery = app.delivery(&lifecycle, received_at, &record.message_id);
-            items.extend(calls(record, &lifecycle, delivery).items);
+            let delivery = app.delivery(&lifecycle, received_at, &record.message_id, came);
+            items.extend(forms::read(&record.body, &lifecycle, delivery).items);
         } else {
             tracing::warn!("a record without a live write key was dropped");
         }
         places.push(from..items.len());
     }
     let outcomes = take::take(&app.store, &lifecycle, items, now).await;
-    let failed = records.iter().zip(places).filter_map(|(record, place)| {
+    failed.extend(records.iter().zip(places).filter_map(|(record, place)| {
         Some((record.message_id.as_str(), failure(&outcomes, place)?))
-    });
-    let failed: Vec<(&str, Arc<StoreError>)> = failed.collect();
+    }));
     if let Some((_, source)) = failed.first() {
         let source = Arc::clone(source);
         if failed.len() == records.len() {
@@ -149,7 +170,9 @@ pub(crate) async fn handle(app: &App, records: &[&RawValue]) -> Result<Answer, I
     }
     let failures = failed.iter().map(|(id, _)| json!({"itemIdentifier": id}));
     let body = json!({"batchItemFailures": failures.collect::<Vec<_>>()});
-    Ok(Answer { body, counts: take::counts(&outcomes) })
+    let mut counts = take::counts(&outcomes);
+    counts.add(&replayed);
+    Ok(Answer { body, counts })
 }
 
 fn failure(outcomes: &[Outcome], place: Range<usize>) -> Option<Arc<StoreError>> {
@@ -159,67 +182,23 @@ fn failure(outcomes: &[Outcome], place: Range<usize>) -> Option<Arc<StoreError>>
     })
 }
 
-/// The members that tell the forms of a body apart.
-#[derive(Deserialize)]
-struct Form {
-    #[serde(rename = "detail-type")]
-    detail_type: Option<IgnoredAny>,
-    source: Option<IgnoredAny>,
-    specversion: Option<IgnoredAny>,
-    batch: Option<IgnoredAny>,
-}
-
-/// The calls of a record, each read alone. Calls without an id and a time are known again by the
-/// record's id, which SQS keeps when it delivers the record again.
-fn calls<'a>(record: &'a Record, lifecycle: &Lifecycle, mut delivery: Delivery) -> Mapping<'a> {
-    let text = record.body.as_str();
-    if let Some(endpoint) = record.endpoint() {
-        delivery.kind = endpoint.kind();
-        if endpoint == Endpoint::Import {
-            delivery.oldest = None;
-        }
-    }
-    match items::object(text) {
-        Some(Form { detail_type: Some(_), source: Some(_), .. }) => {
-            bus::items(text, lifecycle, &delivery)
-        }
-        Some(Form { specversion: Some(_), .. }) => {
-            cloudevents::mapped(vec![cloudevents::structured(text)], lifecycle, &delivery)
-        }
-        Some(Form { batch: Some(_), .. }) => match Batch::read(text) {
-            Ok(batch) => {
-                delivery.shared = batch.shared.clone();
-                Mapping { items: batch.items(&delivery), ignored: 0 }
-            }
-            Err(rejection) => Mapping::of(Item::rejected(text, rejection)),
-        },
-        Some(Form { .. }) => Mapping::of(Item::parse(text, 0, &delivery)),
-        None => match cloudevents::batch(text) {
-            Some(events) => cloudevents::mapped(events, lifecycle, &delivery),
-            None => {
-                let message = "the record must be a tracking call, a batch of them, or an event";
-                Mapping::of(Item::rejected(text, Rejection::new("invalid_json", message)))
-            }
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use domain::lifecycle::{Subject, load};
     use serde_json::Value as Json;
 
     use super::*;
-    use crate::call::Shared;
+    use crate::call::{Came, Delivery};
 
     fn check_record(record: Json, expected: &[Result<&str, &str>]) {
         let record: Record = serde_json::from_value(record).unwrap();
         let now = "2026-01-15T12:00:00Z".parse().unwrap();
-        let (subject, shared) = (Subject::User, Shared::default());
+        let subject = Subject::User;
+        let came = Came::new(Sender::new(SenderKind::Queue, QUEUE), record.path()).into();
         let origin = record.message_id.clone();
-        let delivery = Delivery { subject, now, oldest: None, origin: &origin, kind: None, shared };
+        let delivery = Delivery { subject, now, oldest: None, origin: &origin, kind: None, came };
         let lifecycle = load("version: 1\nsubject: user\nstages: { a: {} }\n").unwrap();
-        let found = calls(&record, &lifecycle, delivery).items;
+        let found = forms::read(&record.body, &lifecycle, delivery).items;
         let found = found.iter().map(|item| match &item.call {
             Ok(call) => Ok(call.event.name.as_str()),
             Err(rejection) => Err(rejection.code),

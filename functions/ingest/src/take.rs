@@ -12,11 +12,11 @@ use domain::event::{Event, id_text};
 use domain::lifecycle::Lifecycle;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
-use platform::store::{Fate, Person, Suppressed};
+use platform::store::{Fate, Person, SetAside, Suppressed};
 use platform::telemetry::Counts;
 use platform::{CustomerKey, Store, StoreError};
 
-use crate::call::{Call, Rejection};
+use crate::call::{Call, Came, Rejection};
 use crate::items::Item;
 use crate::when::When;
 use crate::who::Who;
@@ -58,11 +58,11 @@ pub(crate) async fn take(
     for (place, item) in items.into_iter().enumerate() {
         match item.call {
             Ok(call) => calls.push((place, call)),
-            Err(rejection) => rejected.push((place, item.raw, rejection)),
+            Err(rejection) => rejected.push((place, item.raw, rejection, item.came)),
         }
     }
-    let rejected = rejected.into_iter().map(|(place, raw, rejection)| async move {
-        let stored = set_aside(store, raw.as_bytes(), &rejection, now).await;
+    let rejected = rejected.into_iter().map(|(place, raw, rejection, came)| async move {
+        let stored = set_aside(store, raw.as_bytes(), &rejection, &came, now).await;
         let outcome = stored.map(|()| Outcome::Rejected(rejection));
         (place, outcome.unwrap_or_else(|error| Outcome::Failed(Arc::new(error))))
     });
@@ -79,11 +79,22 @@ pub(crate) async fn set_aside(
     store: &Store,
     raw: &[u8],
     rejection: &Rejection,
+    came: &Came,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let text = std::str::from_utf8(raw).map(without_write_key);
     let raw = text.as_ref().map_or(raw, |text| text.as_bytes());
-    store.quarantine(raw, rejection.code, &rejection.message, now).await
+    let shared = (!came.shared.is_empty()).then(|| serde_json::to_value(&came.shared).ok());
+    let shared = shared.flatten();
+    let aside = SetAside {
+        raw,
+        code: rejection.code,
+        message: &rejection.message,
+        sender: &came.sender,
+        path: came.path.as_deref(),
+        shared: shared.as_ref(),
+    };
+    store.quarantine(&aside, now).await
 }
 
 /// Why the first of a delivery's items that could not be stored was not.

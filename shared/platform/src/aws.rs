@@ -6,7 +6,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use crate::clock::Clock;
-use crate::handoff::Handoff;
+use crate::handoff::{Handoff, Queues};
 use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
 use crate::sweep::TicketQueue;
@@ -45,14 +45,16 @@ impl Environment {
         Ok(Environment { settings, sdk, store, clock, telemetry })
     }
 
-    /// The queue that work for another function goes into.
+    /// The queues that work for other functions goes into.
     ///
     /// # Errors
-    /// When it is not set.
+    /// When one of them is not set.
     pub fn handoff(&self) -> Result<Handoff, SettingsError> {
-        let requests = self.settings.privacy_queue_url.clone();
-        let requests = requests.ok_or(SettingsError::Missing("PRIVACY_QUEUE_URL"))?;
-        Ok(Handoff::to_queue(aws_sdk_sqs::Client::new(&self.sdk), requests))
+        let url = |url: &Option<String>, name| url.clone().ok_or(SettingsError::Missing(name));
+        let privacy = url(&self.settings.privacy_queue_url, "PRIVACY_QUEUE_URL")?;
+        let replay = url(&self.settings.replay_queue_url, "REPLAY_QUEUE_URL")?;
+        let queues = Queues { privacy, replay };
+        Ok(Handoff::to_queues(aws_sdk_sqs::Client::new(&self.sdk), queues))
     }
 
     /// The queue of this function's own sweep tickets, where the stack has one.

@@ -15,6 +15,17 @@ use serde::{Deserialize, Serialize};
 pub enum Work {
     /// Do this privacy request.
     Privacy(String),
+    /// Take these items of the quarantine again.
+    Replay(Vec<String>),
+}
+
+/// The addresses of the queues that work goes into.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    /// Of `comply`, which does privacy requests.
+    pub privacy: String,
+    /// Of `ingest`, which takes again what was set aside.
+    pub replay: String,
 }
 
 /// Work could not be handed on.
@@ -47,14 +58,15 @@ impl Handoff {
         Handoff(Arc::new(move |work| hand_on(work).boxed()))
     }
 
-    /// Work goes into the queue of the function that may do it: privacy requests to `comply`.
+    /// Work goes into the queue of the function that may do it.
     #[must_use]
-    pub fn to_queue(client: aws_sdk_sqs::Client, requests: String) -> Handoff {
+    pub fn to_queues(client: aws_sdk_sqs::Client, queues: Queues) -> Handoff {
         Handoff::new(move |work| {
-            let delay = match work {
-                Work::Privacy(_) => PRIVACY_DELAY_SECONDS,
+            let (url, delay) = match work {
+                Work::Privacy(_) => (&queues.privacy, PRIVACY_DELAY_SECONDS),
+                Work::Replay(_) => (&queues.replay, 0),
             };
-            let send = client.send_message().queue_url(&requests).delay_seconds(delay);
+            let send = client.send_message().queue_url(url).delay_seconds(delay);
             async move {
                 let body =
                     serde_json::to_string(&work).map_err(|error| HandoffError(error.into()))?;

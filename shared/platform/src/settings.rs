@@ -46,6 +46,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Where privacy requests go to be done.
     pub privacy_queue_url: Option<String>,
+    /// Where items of the quarantine go to be taken again.
+    pub replay_queue_url: Option<String>,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
 }
@@ -111,6 +113,7 @@ impl Settings {
             sweep_queue_url: lookup("SWEEP_QUEUE_URL"),
             public_url: lookup("PUBLIC_URL").filter(|url| !url.is_empty()),
             privacy_queue_url: lookup("PRIVACY_QUEUE_URL"),
+            replay_queue_url: lookup("REPLAY_QUEUE_URL"),
             log_level: lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })
     }

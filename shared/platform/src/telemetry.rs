@@ -53,6 +53,19 @@ pub struct Counts {
     pub published: u64,
 }
 
+impl Counts {
+    /// Adds what another part of the invocation counted.
+    pub fn add(&mut self, other: &Counts) {
+        self.visited += other.visited;
+        self.changed += other.changed;
+        self.failed += other.failed;
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
+        self.published += other.published;
+    }
+}
+
 #[derive(Debug)]
 #[metrics(emf::dimension_sets = [["function"], ["function", "outcome"]])]
 struct InvocationMetrics {

@@ -29,10 +29,11 @@ extern crate self as axum;
 extern crate self as platform;
 pub use http;
 
+use domain::feed::{Sender, SenderKind};
 use domain::lifecycle::{self, Subject};
 use jiff::Timestamp;
 
-use crate::call::{Delivery, Shared};
+use crate::call::{Came, Delivery};
 use crate::items::{Batch, Item};
 use crate::when::When;
 
@@ -47,7 +48,7 @@ pub fn body(wire: &[u8]) {
     let Ok(batch) = Batch::read(mended.as_deref().unwrap_or(&text)) else { return };
     for subject in [Subject::Account, Subject::User] {
         let mut delivery = delivery(subject);
-        delivery.shared = batch.shared.clone();
+        delivery.share(&batch.shared);
         let mut next = 0;
         for item in batch.items(&delivery) {
             assert_eq!(item.indexes.start, next, "a call is not in its place");
@@ -111,8 +112,8 @@ pub fn condition(text: &str) {
 
 fn delivery(subject: Subject) -> Delivery<'static> {
     let now: Timestamp = "2026-01-15T12:00:00Z".parse().expect("it is an instant");
-    let shared = Shared::default();
-    Delivery { subject, now, oldest: None, origin: "origin", kind: None, shared }
+    let came = Came::new(Sender::new(SenderKind::Queue, "fuzz"), None).into();
+    Delivery { subject, now, oldest: None, origin: "origin", kind: None, came }
 }
 
 fn check(item: &Item<'_>) {

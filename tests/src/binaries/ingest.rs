@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use platform::CustomerKey;
+use platform::store::QuarantineFilter;
 use serde_json::{Value as Json, json};
 
 use super::{PERSONAL, Stack, WRITE_KEY, now, run, sqs_event, unexpected_events};
@@ -46,7 +47,7 @@ async fn takes_what_aws_sends(binary: &str) -> Result<()> {
     let answer = function.answer(sqs_event(&[&call.to_string(), &unparsable])).await?;
     ensure!(answer == json!({ "batchItemFailures": [] }), "{answer}");
     ensure!(events(&stack, "globex").await? == 1, "the good record is in the log");
-    let aside = stack.store.quarantined(10, None).await?.items;
+    let aside = stack.store.quarantined(&QuarantineFilter::default(), 10, None).await?.items;
     ensure!(aside.len() == 1 && aside[0].raw == unparsable, "{aside:?}");
 
     for refused in unexpected_events() {

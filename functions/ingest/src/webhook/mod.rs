@@ -18,13 +18,13 @@ mod stripe;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use domain::feed::{Feed, Scheme, presets};
+use domain::feed::{Feed, Scheme, Sender, SenderKind, presets};
 use domain::lifecycle::Lifecycle;
 use platform::store::Secret;
 
 use self::signature::{Refusal, Signed};
 use crate::body;
-use crate::call::Delivery;
+use crate::call::{Came, Delivery};
 use crate::feed::{self, Identity, Mapping};
 use crate::http::{self, Received, Taken};
 use crate::items::Item;
@@ -53,7 +53,9 @@ pub(crate) async fn receive(
         now,
     };
     let id = verify(scheme, &signed, &secrets).map_err(refused)?;
-    let delivery = app.delivery(&lifecycle, now, &id);
+    let sender = Sender::new(SenderKind::Feed, &feed.name);
+    let path = format!("/v1/webhooks/{}", feed.name);
+    let delivery = app.delivery(&lifecycle, now, &id, Came::new(sender, Some(&path)));
     let text = body::text(&wire);
     let text = match &text {
         Ok(text) => signature::payload(text),
@@ -91,7 +93,7 @@ fn verify(scheme: &Scheme, signed: &Signed, secrets: &[Secret]) -> Result<String
 fn items<'a>(feed: &Feed, text: &'a str, id: &str, delivery: &Delivery) -> Mapping<'a> {
     let items = match feed::split(feed, text) {
         Ok(items) => items,
-        Err(rejection) => return Mapping::of(Item::rejected(text, rejection)),
+        Err(rejection) => return Mapping::of(Item::rejected(text, rejection, delivery)),
     };
     let is_one = items.len() == 1;
     let identity = |index: usize| Identity {

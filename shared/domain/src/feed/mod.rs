@@ -12,6 +12,7 @@
 mod path;
 pub mod presets;
 mod scheme;
+mod sender;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use serde_json::{Map, Value as Json};
 
 pub use path::{Path, Source, Text};
 pub use scheme::{Algorithm, Encoding, Hmac, Piece, Scheme, SecretForm, WORDS as SCHEMES};
+pub use sender::{Sender, SenderKind};
 
 use crate::event::{EventKind, id_text};
 use crate::lifecycle::Subject;

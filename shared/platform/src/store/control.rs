@@ -1,5 +1,4 @@
-//! The `control` table: the active lifecycle file, write keys, id markers, quarantine, findings, and
-//! what was sent.
+//! The `control` table: the active lifecycle file, write keys, id markers, findings, and what was sent.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +17,9 @@ use crate::meter::Access;
 
 /// For how long a process believes what it read of a key.
 const CACHE_TTL: Duration = Duration::from_secs(30);
-/// For how long something set aside waits to be looked at.
-const QUARANTINE_DAYS: i64 = 30;
 /// For how long it is remembered that an alert was sent.
 const MARKER_DAYS: i64 = 14;
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
 /// The active lifecycle file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,21 +65,6 @@ pub struct WriteKey {
     pub label: String,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// Something that could not be taken, set aside with its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Quarantined {
-    /// A hash of its bytes: the same thing sent again is set aside once.
-    pub id: String,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// A stable word for programs.
-    pub code: String,
-    /// Why, as a sentence.
-    pub message: String,
-    /// The bytes as they came, as text where they are text.
-    pub raw: String,
 }
 
 /// A breach of a standard.
@@ -140,21 +122,6 @@ pub(super) fn finding_of(found: &Item) -> Result<Finding, StoreError> {
         .map_err(|source| StoreError::Codec { table: "control", source })?;
     serde_json::from_slice(&bytes)
         .map_err(|_| StoreError::Item { table: "control", what: "finding" })
-}
-
-pub(super) fn quarantined_of(found: &Item) -> Result<Quarantined, StoreError> {
-    let read = Reader { table: "control", item: found };
-    let bytes = codec::grow(read.bytes("body")?)
-        .map_err(|source| StoreError::Codec { table: "control", source })?;
-    let received_at = Timestamp::from_millisecond(read.number("received_at")?)
-        .map_err(|_| StoreError::Item { table: "control", what: "received_at" })?;
-    Ok(Quarantined {
-        id: read.text("sk")?.to_owned(),
-        received_at,
-        code: read.text("code")?.to_owned(),
-        message: read.text("message")?.to_owned(),
-        raw: String::from_utf8_lossy(&bytes).into_owned(),
-    })
 }
 
 /// The partition of the lifecycle file's versions.
@@ -430,29 +397,33 @@ impl Store {
         Ok(keys)
     }
 
-    /// Whether a write key is live. It is looked up by its hash, so nothing that depends on the
-    /// key's characters takes a different time.
+    /// What a write key is for; `None` when it is not a live one. It is looked up by its hash, so
+    /// nothing that depends on the key's characters takes a different time.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub async fn is_write_key(&self, secret: &str) -> Result<bool, StoreError> {
+    pub async fn write_key_label(&self, secret: &str) -> Result<Option<String>, StoreError> {
         let hash = hash_of(secret);
         {
             let cache = self.caches.write_keys.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((read_at, live)) = cache.get(&hash)
+            if let Some((read_at, label)) = cache.get(&hash)
                 && read_at.elapsed() < CACHE_TTL
             {
-                return Ok(*live);
+                return Ok(label.clone());
             }
         }
-        let live = self.get_control("writekey", &hash, false).await?.is_some();
+        let found = self.get_control("writekey", &hash, false).await?;
+        let label = found.map(|found| {
+            let read = Reader { table: "control", item: &found };
+            read.maybe_text("label").unwrap_or_default().to_owned()
+        });
         let mut cache = self.caches.write_keys.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= 1_000 {
             // Only guesses fill it up.
             cache.clear();
         }
-        cache.insert(hash, (Instant::now(), live));
-        Ok(live)
+        cache.insert(hash, (Instant::now(), label.clone()));
+        Ok(label)
     }
 
     // ---- events without a time of their own ----
@@ -484,34 +455,6 @@ impl Store {
                     .map_err(|_| StoreError::Item { table: "control", what: "at" })
             }
         }
-    }
-
-    // ---- quarantine ----
-
-    /// Sets something aside with its reason.
-    ///
-    /// # Errors
-    /// When the table cannot be written.
-    pub async fn quarantine(
-        &self,
-        raw: &[u8],
-        code: &str,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        // An item ends at 400 KB; what is larger is kept as far as it fits.
-        let kept = &raw[..raw.len().min(256 * 1024)];
-        let id = domain::hex(&Sha256::digest(raw)[..16]);
-        let mut found = key("quarantine", &id);
-        found.extend(item([
-            ("received_at", n(now.as_millisecond())),
-            ("code", s(code)),
-            ("message", s(message)),
-            ("body", b(codec::shrink(kept))),
-            ("expires", n(now.as_second() + QUARANTINE_DAYS * DAY)),
-        ]));
-        let absent = ("attribute_not_exists(pk)", Item::new());
-        self.put_control(found, Some(absent)).await.map(|_| ())
     }
 
     // ---- what was sent ----

@@ -27,11 +27,12 @@ use sha2::{Digest, Sha256};
 use super::attributes::{Item, Reader, b, item, key, n, s};
 use super::bulk::BATCH;
 use super::commit::due;
-use super::control::{finding_of, quarantined_of};
+use super::control::finding_of;
 use super::customers::{CustomerUpdate, Freshness, Late, Parts};
 use super::decisions::finding_id;
 use super::identity::Link;
 use super::log::{Reach, event_item, sort_key};
+use super::quarantine::quarantined_of;
 use super::suppression::Person;
 use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::codec;
@@ -390,9 +391,11 @@ impl Store {
         loop {
             let (items, next) = self.query_control("quarantine", 1_000, start, true).await?;
             for found in items {
-                let raw = quarantined_of(&found)?.raw;
+                let aside = quarantined_of(&found)?;
                 let sk = Reader { table: "control", item: &found }.text("sk")?.to_owned();
-                match without(&raw, ids) {
+                let is_shared = aside.shared.as_ref().is_some_and(|shared| names(shared, ids));
+                let left = if is_shared { Without::Nothing } else { without(&aside.raw, ids) };
+                match left {
                     Without::Same => {}
                     Without::Nothing => {
                         self.delete_control("quarantine", &sk).await?;

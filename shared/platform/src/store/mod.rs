@@ -19,6 +19,7 @@ mod hierarchy;
 mod identity;
 mod log;
 mod privacy;
+mod quarantine;
 mod read;
 mod runs;
 mod secrets;
@@ -37,13 +38,14 @@ pub use audit::JournalPlace;
 pub use bulk::Bulk;
 pub use by_hand::ByHandOutcome;
 pub use commit::{Committed, Fate};
-pub use control::{ApplyOutcome, By, Configuration, Finding, Quarantined, WriteKey};
+pub use control::{ApplyOutcome, By, Configuration, Finding, WriteKey};
 pub use customers::{CustomerKey, Moved, Versioned};
 pub use decisions::{DecisionOutcome, Decisions, finding_id};
 pub use error::StoreError;
 pub use exported::{PackedEvent, customer_of_json};
 pub use log::LoggedEvent;
 pub use privacy::{Held, MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
+pub use quarantine::{Attempt, QuarantineFilter, Quarantined, SetAside};
 pub use read::{CustomerFilter, Page};
 pub use runs::{RunProgress, RunSlot, RunStart};
 pub use secrets::{MAX_LIVE, Secret, SecretOutcome, SourceSecret};
@@ -73,8 +75,8 @@ struct Caches {
     links: Mutex<BTreeMap<String, identity::KnownLink>>,
     suppressed: Mutex<Option<suppression::Known>>,
     secret: OnceLock<suppression::Secret>,
-    /// Write key hash to whether it is live.
-    write_keys: Mutex<BTreeMap<String, (Instant, bool)>>,
+    /// Write key hash to what the key is for; `None` is no live one.
+    write_keys: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
     /// The secrets of sources.
     secrets: Mutex<secrets::SecretsCache>,
 }

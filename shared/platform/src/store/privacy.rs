@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::attributes::{Item, Reader, b, item, key, n, s};
-use super::control::{Finding, Quarantined, finding_of, quarantined_of};
+use super::control::{Finding, finding_of};
 use super::customers::Freshness;
 use super::erase::{Erasure, is_about, names};
 use super::log::Reach;
+use super::quarantine::{Quarantined, quarantined_of};
 use super::read::{Page, cursor_key, cursor_text};
 use super::suppression::{Person, Turn, random_hex};
 use super::{CustomerKey, Store, StoreError, Versioned};
@@ -362,7 +363,8 @@ impl Store {
                     .iter()
                     .any(|id| quarantined.raw.contains(&Json::from(id.as_str()).to_string())),
             };
-            if is_named {
+            let is_shared = quarantined.shared.as_ref();
+            if is_named || is_shared.is_some_and(|shared| names(shared, &held.ids)) {
                 held.quarantine.push(quarantined);
             }
         }

@@ -4,8 +4,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 use domain::journal::JournalEntry;
 
 use super::attributes::{Item, Reader, item, s};
-use super::control::{finding_of, quarantined_of};
-use super::{CustomerKey, Finding, LoggedEvent, Quarantined, Store, StoreError, Versioned};
+use super::control::finding_of;
+use super::{CustomerKey, Finding, LoggedEvent, Store, StoreError, Versioned};
 use crate::meter::Access;
 
 /// A part of a list, and where the next part begins.
@@ -251,21 +251,6 @@ impl Store {
         let pk = format!("findings#{state}");
         let (items, last) = self.query_control(&pk, limit, start, false).await?;
         let items = items.iter().map(finding_of).collect::<Result<_, _>>()?;
-        Ok(Page { items, next_cursor: cursor_text(last) })
-    }
-
-    /// A page of what was set aside.
-    ///
-    /// # Errors
-    /// When the table cannot be read, or the cursor is none of ours.
-    pub async fn quarantined(
-        &self,
-        limit: i32,
-        cursor: Option<&str>,
-    ) -> Result<Page<Quarantined>, StoreError> {
-        let start = cursor_key(cursor)?;
-        let (items, last) = self.query_control("quarantine", limit, start, true).await?;
-        let items = items.iter().map(quarantined_of).collect::<Result<_, _>>()?;
         Ok(Page { items, next_cursor: cursor_text(last) })
     }
 }
