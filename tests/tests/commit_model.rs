@@ -3,10 +3,12 @@
 //! One customer, an event log in two hours, and senders that each want a set of events counted. A
 //! sender's request runs these steps, any other request's steps between any two of them:
 //!
-//! 1. read the customer item: its version `v` and cells; eventually consistent, so it may be any
-//!    older version;
-//! 2. read, strongly consistent, the hours of the log that the request's events fall in;
-//! 3. put each event that was not there, on the condition that it is not there, in any order;
+//! 1. read the customer item: its version `v` and cells; in the first round eventually consistent, so
+//!    it may be any older version, and strongly consistent after that;
+//! 2. read, strongly consistent, the hours of the log that the request's events fall in; but where the
+//!    first round found no customer, take the log for empty and read nothing;
+//! 3. put each event that was not there, on the condition that it is not there, in any order; when
+//!    one was there by then, go to 1 after the others are put;
 //! 4. recompute the cells of those hours from what step 2 read and step 3 put; the cells of the
 //!    other hours stay as step 1 read them;
 //! 5. write the customer on the condition that its version is `v`; if it is not, go to 1; if the
@@ -20,8 +22,8 @@
 //!
 //! What must hold is in [`Commit::properties`]. Each of the other tests takes one clause of the
 //! design away and demands that the checker finds an event lost: the order of steps 1 and 2, the
-//! strong read of the log, the condition of step 5, the answer after step 5. A model that cannot
-//! fail proves nothing.
+//! strong read of the log, the condition of step 5 (on any customer, and on one that is made), the
+//! answer after step 5. A model that cannot fail proves nothing.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,7 @@ enum Design {
     LogReadBeforeCustomer,
     LogReadEventuallyConsistent,
     WriteWithoutCondition,
+    MakeWithoutCondition,
     AnswerBeforeWrite,
 }
 
@@ -80,6 +83,10 @@ struct Request {
     log: Option<Events>,
     /// Step 3: the events put, or found by a failed condition.
     put: Events,
+    /// Whether a condition of step 3 failed.
+    is_overtaken: bool,
+    /// Whether this is not the first round.
+    is_again: bool,
     is_acknowledged: bool,
 }
 
@@ -119,7 +126,8 @@ impl Commit {
         let log_first = self.design == Design::LogReadBeforeCustomer;
         if request.customer.is_none() && (!log_first || request.log.is_some()) {
             let current = state.version();
-            let oldest = if state.stale_reads > 0 { 0 } else { current };
+            let is_eventual = !request.is_again && state.stale_reads > 0;
+            let oldest = if is_eventual { 0 } else { current };
             actions
                 .extend((oldest..=current).map(|version| Action::ReadCustomer { sender, version }));
         } else {
@@ -153,13 +161,27 @@ impl Commit {
         let next = if is_answered { Step::Done } else { Step::Answer };
         if cells == read {
             request.step = next;
-        } else if version == current || self.design == Design::WriteWithoutCondition {
+        } else if version == current || self.has_no_condition(version) {
             request.step = next;
             state.customers.push(cells);
         } else {
-            let is_acknowledged = request.is_acknowledged;
-            *request = Request { is_acknowledged, ..Request::default() };
+            request.begin_again();
         }
+    }
+}
+
+impl Commit {
+    fn has_no_condition(&self, version: Version) -> bool {
+        self.design == Design::WriteWithoutCondition
+            || self.design == Design::MakeWithoutCondition && version == 0
+    }
+}
+
+impl Request {
+    /// Goes back to step 1.
+    fn begin_again(&mut self) {
+        let is_acknowledged = self.is_acknowledged;
+        *self = Request { is_again: true, is_acknowledged, ..Request::default() };
     }
 }
 
@@ -223,19 +245,24 @@ impl Model for Commit {
             Action::ReadCustomer { sender, version } => {
                 state.stale_reads -= u8::from(version != state.version());
                 let cells = state.customers[usize::from(version)];
-                state.requests[sender].customer = Some((version, cells));
+                let request = &mut state.requests[sender];
+                request.customer = Some((version, cells));
+                if version == 0 && !request.is_again && request.log.is_none() {
+                    request.log = Some(0);
+                }
             }
             Action::ReadLog { sender, length } => {
                 state.stale_reads -= u8::from(length != state.log.len());
                 let read = state.log[..length].iter().fold(0, |all, event| all | 1 << event);
                 state.requests[sender].log = Some(read & self.hours(sender));
             }
-            // A failed condition means that the event is in the log: the same as having put it.
             Action::Put { sender, event } => {
-                if !state.log.contains(&event) {
-                    state.log.push(event);
+                let request = &mut state.requests[sender];
+                request.put |= 1 << event;
+                match state.log.contains(&event) {
+                    true => request.is_overtaken = true,
+                    false => state.log.push(event),
                 }
-                state.requests[sender].put |= 1 << event;
             }
             Action::Write { sender } => self.write(&mut state, sender),
             Action::Answer { sender } => {
@@ -283,6 +310,14 @@ impl Model for Commit {
                         && (0..EVENTS).all(is_counted)
             }),
             // That the model goes where the design is tried.
+            Property::sometimes(
+                "a customer is made while the log is not empty",
+                |_, state: &State| {
+                    let mut requests = state.requests.iter();
+                    let is_made = state.customers.len() == 1 && !state.log.is_empty();
+                    is_made && requests.any(|request| request.log == Some(0) && request.put == 0)
+                },
+            ),
             Property::sometimes("a write conflicts", |model: &Commit, state: &State| {
                 (0..model.senders.len()).any(|sender| state.conflicts(sender))
             }),
@@ -313,6 +348,10 @@ impl Commit {
         }
         let read = request.log.unwrap_or_default();
         if request.step == Step::Put && self.senders[sender] & !read & !request.put == 0 {
+            if request.is_overtaken {
+                request.begin_again();
+                return;
+            }
             let is_early = self.design == Design::AnswerBeforeWrite && !request.is_acknowledged;
             request.step = if is_early { Step::Answer } else { Step::Write };
         }
@@ -402,6 +441,11 @@ fn reading_the_log_eventually_consistent_loses_an_event() {
 #[test]
 fn writing_without_the_condition_loses_an_event() {
     check_loses(Design::WriteWithoutCondition, &[0b001, 0b010]);
+}
+
+#[test]
+fn making_a_customer_without_the_condition_loses_an_event() {
+    check_loses(Design::MakeWithoutCondition, &[0b001, 0b010]);
 }
 
 #[test]

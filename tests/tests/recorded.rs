@@ -105,12 +105,8 @@ fn recordings(folder: &str) -> Vec<(String, Json)> {
 /// The requests of the clients, by client.
 fn clients() -> Vec<(String, Vec<Json>)> {
     let whole = recordings("clients").into_iter();
-    let whole = whole.filter_map(|(name, recording)| {
-        let mut requests = recording["requests"].as_array()?.clone();
-        // A browser sends each call alone: the `group` call names the account of the others.
-        requests.sort_by_key(|request| request["path"] != "/v1/g");
-        Some((name, requests))
-    });
+    let whole = whole
+        .filter_map(|(name, recording)| Some((name, recording["requests"].as_array()?.clone())));
     whole.collect()
 }
 
