@@ -187,6 +187,9 @@ fn history() -> Vec<Json> {
         json!({"type": "track", "userId": "ben@acme.test", "messageId": "11"}),
         // Without a time of its own: its id is remembered.
         json!({"type": "track", "event": "login", "userId": "ada@acme.test", "messageId": "untimed-1"}),
+        // From the future: it leaves a signpost.
+        json!({"type": "track", "event": "login", "userId": "ada@acme.test", "messageId": "ahead-1",
+            "timestamp": "2026-11-22T09:00:00Z"}),
     ]
 }
 
@@ -203,7 +206,7 @@ async fn nothing_of_an_erased_account_is_left_and_its_decisions_verify() {
     let asked = world.request("DELETE_ONLY", "account", &["acme-77"]).await;
     assert_eq!((&asked["state"], &asked["done"]), (&json!("FINISHED"), &json!(1)));
     let dump = world.dump().await;
-    for held in ["acme-77", "Acme Ltd", "+4930555", "untimed-1"] {
+    for held in ["acme-77", "Acme Ltd", "+4930555", "untimed-1", "ahead-1"] {
         assert!(!dump.contains(held), "{held} is left: {dump}");
     }
     // The other account is as it was.
@@ -240,12 +243,12 @@ async fn an_erased_user_takes_only_what_is_theirs_out_of_the_account() {
     let before = world.get("/api/customers/acme-77").await.1;
     assert_eq!(
         (&before["metrics"]["logins_7d"], &before["traits"]["phone"]),
-        (&json!(4), &json!("+4930555"))
+        (&json!(5), &json!("+4930555"))
     );
 
     world.request("DELETE_ONLY", "user", &["ada@acme.test"]).await;
     let dump = world.dump().await;
-    for held in ["ada@acme.test", "anon-4711", "+4930555", "untimed-1"] {
+    for held in ["ada@acme.test", "anon-4711", "+4930555", "untimed-1", "ahead-1"] {
         assert!(!dump.contains(held), "{held} is left: {dump}");
     }
     assert!(dump.contains("ben@acme.test"));
@@ -367,12 +370,12 @@ async fn everything_held_about_an_id_is_exported_and_after_erasing_nothing() {
         .iter()
         .map(|event| event["id"].as_str().unwrap())
         .collect();
-    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 6, "{ids:?}");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 7, "{ids:?}");
     assert_eq!(user["quarantine"].as_array().unwrap().len(), 2);
 
     let (_, account) = world.get("/api/privacy/export/acme-77").await;
     assert_eq!(account["customers"][0]["traits"]["name"]["value"], "Acme Ltd");
-    assert_eq!(account["events"].as_array().unwrap().len(), 8);
+    assert_eq!(account["events"].as_array().unwrap().len(), 9);
     assert!(account["journal"].as_array().unwrap().len() >= 2);
     assert!(!account["findings"].as_array().unwrap().is_empty());
 

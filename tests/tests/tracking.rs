@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
@@ -85,6 +87,92 @@ async fn a_wrong_clock_is_put_right_and_a_retry_changes_nothing() {
         assert_eq!(batch(&door, &told(sent)).await.taken(), ([0, 1, 0], vec![]));
     }
     assert_eq!(instants(&door).await, ["2026-01-15T11:30:00Z"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_right_by_the_next_attempt_makes_no_second_event() {
+    let door = open().await;
+    let told = |id: &str, sent: &str| json!({"batch": [login(id, "2026-01-15T08:30:00Z")], "sentAt": sent});
+    // Wrong first and then right, and the other way round.
+    for (id, first, then, at) in [
+        ("m-1", "2026-01-15T09:00:00Z", "2026-01-15T12:00:00Z", "2026-01-15T11:30:00Z"),
+        ("m-2", "2026-01-15T12:00:00Z", "2026-01-15T09:00:00Z", "2026-01-15T08:30:00Z"),
+    ] {
+        assert_eq!(batch(&door, &told(id, first)).await.taken(), ([1, 0, 0], vec![]), "{id}");
+        assert_eq!(batch(&door, &told(id, then)).await.taken(), ([0, 1, 0], vec![]), "{id}");
+        assert!(instants(&door).await.contains(&at.to_owned()), "{id}");
+    }
+    // Of one delivery that has it twice, too.
+    let twice = json!({"batch": [
+        {"type": "page", "userId": "ada", "messageId": "m-3", "timestamp": "2026-01-15T08:30:00Z",
+            "sentAt": "2026-01-15T09:00:00Z"},
+        {"type": "page", "userId": "ada", "messageId": "m-3", "timestamp": "2026-01-15T08:30:00Z"},
+    ]});
+    assert_eq!(batch(&door, &twice).await.taken(), ([1, 1, 0], vec![]));
+    assert_eq!(instants(&door).await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_event_from_the_future_that_is_sent_again_in_its_hour_counts_once() {
+    let door = open().await;
+    let body = json!({"batch": [login("m-1", "2026-01-15T14:10:00Z")]});
+    assert_eq!(batch(&door, &body).await.taken(), ([1, 0, 0], vec![]));
+    for minutes in [30, 125, 126, 190, 3_000] {
+        door.stack.clock.set(Some(now() + SignedDuration::from_mins(minutes)));
+        assert_eq!(batch(&door, &body).await.taken(), ([0, 1, 0], vec![]), "{minutes}");
+    }
+    assert_eq!(instants(&door).await, ["2026-01-15T12:00:00Z"]);
+}
+
+#[tokio::test]
+async fn an_event_that_moved_to_an_account_since_is_still_known_again() {
+    let accounts = USERS.replace("subject: user", "subject: account");
+    let door = Door::open(&accounts, now()).await.unwrap();
+    let body = json!({"batch": [login("m-1", "2026-01-15T14:10:00Z")]});
+    assert_eq!(batch(&door, &body).await.taken(), ([1, 0, 0], vec![]));
+    let group = json!({"batch": [{"type": "group", "userId": "ada", "groupId": "acme",
+        "messageId": "m-2", "timestamp": "2026-01-15T12:00:00Z"}]});
+    assert_eq!(batch(&door, &group).await.taken(), ([1, 0, 0], vec![]));
+    door.stack.clock.set(Some(now() + SignedDuration::from_hours(3)));
+    assert_eq!(batch(&door, &body).await.taken(), ([0, 1, 0], vec![]));
+    assert_eq!(door.event_names(&CustomerKey::subject("acme")).await, ["group", "login"]);
+}
+
+/// An attempt to send one event: after how many minutes, and by how many minutes the sender's clock
+/// is ahead, if the attempt tells when it is sent.
+type Sent = (i64, Option<i64>);
+
+#[test]
+fn however_clocks_go_one_event_counts_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let door = runtime.block_on(open());
+    let clock = prop::option::of(prop_oneof![-2_000_i64..2_000, -6_i64..6]);
+    let attempt = (prop_oneof![0_i64..8, 0_i64..3_000], clock);
+    let case = (-1_500_i64..1_430, prop::collection::vec(attempt, 1..6));
+    let ids = AtomicUsize::new(0);
+    proptest!(ProptestConfig::with_cases(96), |((told, attempts) in case)| {
+        let user = format!("u-{}", ids.fetch_add(1, Ordering::Relaxed));
+        let told = now() + SignedDuration::from_mins(told);
+        let call = json!({"type": "track", "event": "login", "userId": user, "messageId": "m",
+            "timestamp": told.to_string()});
+        let (mut accepted, mut minutes) = (0, 0);
+        for (later, ahead) in attempts as Vec<Sent> {
+            minutes += later;
+            let at = now() + SignedDuration::from_mins(minutes);
+            door.stack.clock.set(Some(at));
+            let mut body = json!({"batch": [call]});
+            if let Some(ahead) = ahead {
+                body["sentAt"] = (at + SignedDuration::from_mins(ahead)).to_string().into();
+            }
+            let reply = runtime.block_on(batch(&door, &body));
+            let ([new, known, _], rejected) = reply.taken();
+            prop_assert_eq!(new + known + rejected.len() as u64, 1);
+            accepted += new;
+        }
+        prop_assert!(accepted <= 1, "{accepted} times");
+        let log = runtime.block_on(door.event_names(&CustomerKey::subject(&user)));
+        prop_assert_eq!(log.len() as u64, accepted);
+    });
 }
 
 #[tokio::test]

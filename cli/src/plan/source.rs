@@ -62,8 +62,8 @@ impl Log {
         match self {
             Log::Events(events) => events,
             Log::Json(items) => {
-                let events = items.iter().map(|item| PackedEvent::of_json(item)?.1.unpack());
-                events.filter_map(&mut keep).collect()
+                let events = items.iter().filter_map(|item| PackedEvent::of_json(item).transpose());
+                events.map(|event| event?.1.unpack()).filter_map(&mut keep).collect()
             }
             Log::Packed(packed) => {
                 packed.iter().map(PackedEvent::unpack).filter_map(keep).collect()
@@ -174,10 +174,11 @@ fn export(folder: &Path, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()
             }
             lines += 1;
             let item = serde_json::from_str::<Line<'_>>(&line).ok();
-            let event = item.and_then(|line| PackedEvent::of_json(line.item.get()).ok());
+            let event = item.map(|line| PackedEvent::of_json(line.item.get()));
             match event {
-                Some((key, event)) => customers.entry(key).or_default().push(event),
-                None => passed_over += 1,
+                Some(Ok(Some((key, event)))) => customers.entry(key).or_default().push(event),
+                Some(Ok(None)) => {}
+                Some(Err(_)) | None => passed_over += 1,
             }
         }
     }

@@ -213,11 +213,12 @@ fn understood(
     let told = when::told(&event.body).or(shared.timestamp.as_ref());
     let own_sent = event.body.get("sentAt").filter(|sent| !sent.is_null());
     let sent = when::sent(own_sent.or(shared.sent_at.as_ref()));
-    let when = when::read(told, &Clocks { received: now, sent, oldest: delivery.oldest })?;
+    let clocks = Clocks { received: now, sent, oldest: delivery.oldest };
+    let when = when::read(told, &clocks)?;
     if let When::At(at) | When::Corrected { at, .. } = when {
         event.at = at;
     }
-    if matches!(when, When::Corrected { .. })
+    if clocks.are_wrong()
         && let Some(sent) = &shared.sent_at
     {
         // So that the log shows what the instant was made of.
@@ -470,6 +471,8 @@ mod tests {
     fn an_event_from_the_future_happens_when_it_arrives() {
         let call = json!({"type": "page", "userId": "u", "timestamp": "2026-01-16"});
         let found = parsed(&call, &delivery("")).unwrap();
-        assert_eq!((found.when, found.event.at), (When::Arrival, found.event.received_at));
+        let told = Some("2026-01-16T00:00:00Z".parse().unwrap());
+        assert_eq!(found.when, When::Arrival { told });
+        assert_eq!(found.event.at, found.event.received_at);
     }
 }

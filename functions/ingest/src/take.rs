@@ -18,7 +18,7 @@ use platform::{CustomerKey, Store, StoreError};
 
 use crate::call::{Call, Came, Rejection};
 use crate::items::Item;
-use crate::when::When;
+use crate::when::{self, When};
 use crate::who::Who;
 
 /// How many customers are committed at once.
@@ -224,7 +224,7 @@ async fn give_instants(
     outcomes: &mut Vec<(usize, Outcome)>,
 ) -> Vec<Placed> {
     let timed = calls.into_iter().map(|(place, mut call)| async move {
-        if call.when == When::Arrival {
+        if matches!(call.when, When::Arrival { .. }) {
             call.event.at =
                 store.arrival(&call.event.id, now, now).await.map_err(|e| (place, e))?;
         }
@@ -241,9 +241,8 @@ async fn give_instants(
     calls
 }
 
-/// The event of a call at the instant that counts. Where a wrong clock was put right, an earlier
-/// delivery may have told otherwise: then the log has the event in the hour it tells, or its id is
-/// remembered with another instant.
+/// The event of a call at the instant that counts. Where that is in another hour than the call tells,
+/// an earlier delivery may have settled it otherwise, and a later one has to find it.
 async fn settled(
     store: &Store,
     customer: &CustomerKey,
@@ -251,11 +250,10 @@ async fn settled(
     now: Timestamp,
 ) -> Result<Event, StoreError> {
     let mut event = call.event;
-    if let When::Corrected { at, told } = call.when {
-        event.at = match store.has_event(customer, told, &event.id).await? {
-            true => told,
-            false => store.arrival(&event.id, at, now).await?,
-        };
+    if let When::Corrected { told, .. } | When::Arrival { told: Some(told) } = call.when
+        && when::hour(told) != when::hour(event.at)
+    {
+        event.at = store.settle(customer, &event.id, told, event.at, now).await?;
     }
     Ok(event)
 }

@@ -4,7 +4,7 @@
 //! of its arrival. The log keys an event by the hour it happened in, so that an event which is sent
 //! again meets itself. Hence the invariant: what differs between two deliveries of an event - when
 //! they arrive, and their `sentAt` - moves it to another hour only where the log does not have it
-//! in the hour that it tells, and then the instant is remembered with its id: the first one counts.
+//! in the hour that it tells, and then a signpost in that hour says where it is: the first one counts.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -21,9 +21,6 @@ const MAX_FUTURE: SignedDuration = SignedDuration::from_hours(24);
 const EARLIEST: Timestamp = Timestamp::constant(631_152_000, 0);
 /// A difference of clocks that is no longer told apart from the time a delivery takes.
 const MIN_SKEW: SignedDuration = SignedDuration::from_secs(1);
-/// From here on the instant is remembered with the id. Well below [`LARGE_SKEW`], because some
-/// trackers keep `sentAt` when they try again, up to a minute later.
-const REMEMBERED_SKEW: SignedDuration = SignedDuration::from_secs(150);
 /// From here on a clock is wrong, and an event may move to another hour.
 const LARGE_SKEW: SignedDuration = SignedDuration::from_mins(5);
 const HOUR_MS: i64 = 3_600_000;
@@ -33,7 +30,8 @@ const HOUR_MS: i64 = 3_600_000;
 pub(crate) enum When {
     /// It happened then.
     At(Timestamp),
-    /// It happened then by this delivery; an earlier one may have said otherwise.
+    /// It happened then by this delivery, in another hour than it tells; an earlier delivery may have
+    /// said otherwise.
     Corrected {
         /// The instant by our clock.
         at: Timestamp,
@@ -41,7 +39,10 @@ pub(crate) enum When {
         told: Timestamp,
     },
     /// Nothing that can be true: it happened when it arrived.
-    Arrival,
+    Arrival {
+        /// The instant that is told, if one is: a later delivery may come when it can be true.
+        told: Option<Timestamp>,
+    },
 }
 
 /// What is known of a delivery's clocks.
@@ -60,6 +61,11 @@ impl Clocks {
     fn skew(&self) -> SignedDuration {
         let skew = self.sent.map(|sent| self.received.duration_since(sent)).unwrap_or_default();
         if skew.abs() < MIN_SKEW { SignedDuration::ZERO } else { skew }
+    }
+
+    /// Whether the sender's clock is wrong, as far as the delivery tells.
+    pub(crate) fn are_wrong(&self) -> bool {
+        self.skew().abs() >= LARGE_SKEW
     }
 }
 
@@ -81,7 +87,9 @@ pub(crate) fn sent(told: Option<&Json>) -> Option<Timestamp> {
 /// # Errors
 /// When it is no date, or one that is too old or too far ahead.
 pub(crate) fn read(told: Option<&Json>, clocks: &Clocks) -> Result<When, Rejection> {
-    let Some(told) = told else { return Ok(When::Arrival) };
+    let Some(told) = told else {
+        return Ok(When::Arrival { told: None });
+    };
     let told = told.as_str().and_then(|text| parse(text.trim())).map(to_millisecond);
     let told = told.ok_or_else(|| {
         Rejection::new("invalid_timestamp", "`timestamp` must be an ISO 8601 date and time")
@@ -101,16 +109,21 @@ pub(crate) fn read(told: Option<&Json>, clocks: &Clocks) -> Result<When, Rejecti
         return Err(Rejection::new("too_old", message));
     }
     Ok(match skew.abs() {
-        _ if ahead > MAX_AHEAD => When::Arrival,
-        skew if skew < REMEMBERED_SKEW => When::At(within_hour(at, told)),
-        skew if skew < LARGE_SKEW => When::Corrected { at: within_hour(at, told), told },
+        _ if ahead > MAX_AHEAD => When::Arrival { told: Some(told) },
+        skew if skew < LARGE_SKEW => When::At(within_hour(at, told)),
+        _ if hour(at) == hour(told) => When::At(at),
         _ => When::Corrected { at, told },
     })
 }
 
+/// The hour of the log that an instant is in.
+pub(crate) fn hour(at: Timestamp) -> i64 {
+    at.as_millisecond().div_euclid(HOUR_MS)
+}
+
 /// The instant nearest to `at` in the hour of `told`.
 fn within_hour(at: Timestamp, told: Timestamp) -> Timestamp {
-    let first = told.as_millisecond().div_euclid(HOUR_MS) * HOUR_MS;
+    let first = hour(told) * HOUR_MS;
     let at = at.as_millisecond().clamp(first, first + HOUR_MS - 1);
     Timestamp::from_millisecond(at).unwrap_or(told)
 }
@@ -144,7 +157,7 @@ mod tests {
         let found = match read(Some(&told), &Clocks { received: now(), sent, oldest }) {
             Ok(When::At(at)) => at.to_string(),
             Ok(When::Corrected { at, .. }) => format!("corrected {at}"),
-            Ok(When::Arrival) => "arrival".to_owned(),
+            Ok(When::Arrival { .. }) => "arrival".to_owned(),
             Err(rejection) => rejection.code.to_owned(),
         };
         assert_eq!(found, expected, "{told} sent {sent:?}");
@@ -201,7 +214,8 @@ mod tests {
         check_sent(told(), Some("2026-01-15T11:59:59.001Z"), "2026-01-15T10:30:00Z");
         check_sent(told(), Some("2026-01-15T11:59:58Z"), "2026-01-15T10:30:02Z");
         check_sent(told(), Some("2026-01-15T12:00:10Z"), "2026-01-15T10:29:50Z");
-        check_sent(told(), Some("2026-01-15T11:57:00Z"), "corrected 2026-01-15T10:33:00Z");
+        check_sent(told(), Some("2026-01-15T11:57:00Z"), "2026-01-15T10:33:00Z");
+        check_sent(told(), Some("2026-01-15T11:40:00Z"), "2026-01-15T10:50:00Z");
         check_sent(told(), Some("2026-01-15T11:00:00Z"), "corrected 2026-01-15T11:30:00Z");
         check_sent(
             json!("2026-01-15T13:30:00Z"),
@@ -230,7 +244,7 @@ mod tests {
         check_sent(
             json!("2026-01-15T10:59:00Z"),
             Some("2026-01-15T11:57:00Z"),
-            "corrected 2026-01-15T10:59:59.999Z",
+            "2026-01-15T10:59:59.999Z",
         );
     }
 

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::commit::{Committed, Fate, due, folded, missing, scope};
 use super::customers::{CustomerUpdate, Late, Parts};
-use super::log::event_item;
+use super::log::{Logged, event_item};
 use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::meter::Access;
 
@@ -89,7 +89,7 @@ impl Store {
                 async move {
                     // A customer without an item has no event that was ever acknowledged.
                     let logged = match before.version {
-                        0 => Vec::new(),
+                        0 => Logged::default(),
                         _ => self.read_scope(key, &in_few_reads(&scope)).await?,
                     };
                     Ok((before, scope, logged))
@@ -97,18 +97,22 @@ impl Store {
                 .boxed(),
             );
         }
-        let read: Vec<(Versioned, Scope, Vec<Event>)> =
+        let read: Vec<(Versioned, Scope, Logged)> =
             stream::iter(reads).buffered(PARALLEL).try_collect().await?;
+        let mut met = groups.iter().zip(&read);
+        if met.any(|((_, events), (_, _, logged))| logged.redirected(events).is_some()) {
+            return self.commit_each(groups, lifecycle, now).await;
+        }
 
         let mut done = Bulk { customers: groups.len() as u64, ..Bulk::default() };
         let mut puts = Vec::new();
         let mut all = Vec::with_capacity(groups.len());
         for ((key, events), (_, _, logged)) in groups.iter().zip(&read) {
-            let new = missing(events, logged);
+            let new = missing(events, &logged.events);
             done.accepted += new.len() as u64;
             done.duplicates += (events.len() - new.len()) as u64;
             puts.extend(new.iter().map(|event| (key, *event)));
-            all.push(logged.iter().chain(new).cloned().collect::<Vec<Event>>());
+            all.push(logged.events.iter().chain(new).cloned().collect::<Vec<Event>>());
         }
         self.put_batches(&puts).await?;
         for (before, _, _) in &read {

@@ -19,8 +19,10 @@
 //! holds nothing that was acknowledged, and a customer that was there after all fails step 5.
 //!
 //! A customer that became a part of another one (`identity`) takes no events: the commit
-//! goes on at the other one.
+//! goes on at the other one. An event that an earlier delivery settled at another instant (`log`) goes
+//! on at that instant.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use domain::customer::Customer;
@@ -32,7 +34,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use super::customers::{CustomerUpdate, Due, Freshness, Late, Parts, index_time};
-use super::log::{Reach, sort_key};
+use super::log::{Logged, Reach, sort_key};
 use super::{CustomerKey, Moved, Store, StoreError, Versioned};
 
 /// How often a commit starts again when others change the same customer.
@@ -95,6 +97,7 @@ impl Store {
         lifecycle: &Lifecycle,
         now: Timestamp,
     ) -> Result<Attempt, StoreError> {
+        let mut events = Cow::Borrowed(events);
         let mut put_by_us: HashSet<String> = HashSet::new();
         let mut freshness = Freshness::Eventual;
         for _ in 0..MAX_CONFLICTS {
@@ -104,12 +107,17 @@ impl Store {
                 self.delete_events(key, &taken_back).await?;
                 return Ok(Attempt::Moved(moved));
             }
-            let scope = scope(&before, lifecycle, events, now);
+            let scope = scope(&before, lifecycle, &events, now);
             let logged = match (before.version, freshness) {
-                (0, Freshness::Eventual) => Vec::new(),
+                (0, Freshness::Eventual) => Logged::default(),
                 _ => self.read_scope(key, &scope).await?,
             };
-            let missing = missing(events, &logged);
+            if let Some(redirected) = logged.redirected(&events) {
+                events = Cow::Owned(redirected);
+                continue;
+            }
+            let logged = logged.events;
+            let missing = missing(&events, &logged);
             let puts = self.put_all(key, &missing).await?;
             let put = missing.iter().zip(&puts).filter(|(_, put)| **put).map(|(event, _)| *event);
             put_by_us.extend(put.map(|event| sort_key(event.at, &event.id)));
@@ -126,7 +134,7 @@ impl Store {
             let all: Vec<Event> = logged.iter().chain(missing).cloned().collect();
             let late = Late::after(&before, events.iter().map(|event| event.at));
             if self.fold_and_update(&before, &scope, &all, late, lifecycle, now).await? {
-                return Ok(Attempt::Done(Committed { fates: fates(events, put_by_us) }));
+                return Ok(Attempt::Done(Committed { fates: fates(&events, put_by_us) }));
             }
         }
         Err(StoreError::Conflict(MAX_CONFLICTS))
@@ -161,16 +169,22 @@ impl Store {
         &self,
         key: &CustomerKey,
         scope: &Scope,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Logged, StoreError> {
         let hours = match scope {
             Scope::Buckets { hours, .. } if !scope.reads_everything() => hours,
-            _ => return self.log(key, Reach::Whole).await,
+            _ => return self.read_log(key, Reach::Whole).await,
         };
         // Collected, because a stream over a closure that borrows is not `Send` to the compiler.
-        let reads: Vec<_> = hours.iter().map(|range| self.log(key, Reach::Hours(*range))).collect();
-        let parts: Vec<Vec<Event>> =
+        let reads = hours.iter().map(|range| self.read_log(key, Reach::Hours(*range)));
+        let reads: Vec<_> = reads.collect();
+        let parts: Vec<Logged> =
             stream::iter(reads).buffer_unordered(PARALLEL_PUTS).try_collect().await?;
-        Ok(parts.into_iter().flatten().collect())
+        let mut all = Logged::default();
+        for part in parts {
+            all.events.extend(part.events);
+            all.signposts.extend(part.signposts);
+        }
+        Ok(all)
     }
 
     /// Puts events in parallel: which of them were put.

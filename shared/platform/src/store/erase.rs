@@ -31,7 +31,7 @@ use super::control::finding_of;
 use super::customers::{CustomerUpdate, Freshness, Late, Parts};
 use super::decisions::finding_id;
 use super::identity::Link;
-use super::log::{Reach, event_item, sort_key};
+use super::log::{Logged, Reach, event_item, sort_key};
 use super::quarantine::quarantined_of;
 use super::suppression::Person;
 use super::{CustomerKey, Store, StoreError, Versioned};
@@ -154,9 +154,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut is_done = false;
         for _ in 0..MAX_CONFLICTS {
-            let log = self.log(key, Reach::Whole).await?;
-            let old = log.iter().filter(|event| event.received_at <= erasure.until).collect();
+            let Logged { events, signposts } = self.read_log(key, Reach::Whole).await?;
+            let (old, new): (Vec<&Event>, Vec<&Event>) =
+                events.iter().partition(|event| event.received_at <= erasure.until);
             self.delete_with_markers(key, old).await?;
+            let is_new = |sort_key: &&String| new.iter().any(|event| is_of(sort_key, event));
+            let old: Vec<String> =
+                signposts.into_keys().filter(|sort_key| !is_new(&sort_key)).collect();
+            self.delete_events(key, &old).await?;
             let before = self.read_customer(key, Freshness::Strong).await?;
             if before.version == 0 {
                 is_done = true;
@@ -227,13 +232,16 @@ impl Store {
             if before.version == 0 {
                 return Ok(());
             }
-            let log = self.log(account, Reach::Whole).await?;
+            let Logged { events: log, signposts } = self.read_log(account, Reach::Whole).await?;
             let is_theirs =
                 |event: &&Event| event.received_at <= erasure.until && is_about(&event.body, ids);
             let (groups, others): (Vec<&Event>, Vec<&Event>) =
                 log.iter().filter(is_theirs).partition(|event| event.kind == EventKind::Group);
             let erased: Vec<Timestamp> = others.iter().map(|event| event.at).collect();
             self.put_anonymous(account, &groups).await?;
+            let is_theirs = |sort_key: &String| others.iter().any(|event| is_of(sort_key, event));
+            let theirs: Vec<String> = signposts.into_keys().filter(is_theirs).collect();
+            self.delete_events(account, &theirs).await?;
             self.delete_with_markers(account, others).await?;
             let rest = self.log(account, Reach::Whole).await?;
             if rest.is_empty() {
@@ -419,6 +427,11 @@ impl Store {
         found.extend(link.attributes());
         self.put_control(found, None).await.map(|_| ())
     }
+}
+
+/// Whether a signpost is an event's.
+fn is_of(sort_key: &str, event: &Event) -> bool {
+    sort_key.split_once('#').is_some_and(|(_, id)| id == event.id)
 }
 
 /// Adds the ids that aliases among the events make the same as one of `ids`.

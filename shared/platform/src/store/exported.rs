@@ -12,6 +12,7 @@ use domain::customer::Status;
 use domain::event::Event;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
 use super::{CustomerKey, StoreError};
@@ -48,12 +49,14 @@ struct EventItem<'a> {
     pk: Text<'a>,
     #[serde(borrow)]
     sk: Text<'a>,
+    /// Of a signpost: it has nothing else.
+    elsewhere: Option<IgnoredAny>,
     #[serde(borrow)]
-    t: Number<'a>,
+    t: Option<Number<'a>>,
     #[serde(borrow)]
-    r: Number<'a>,
+    r: Option<Number<'a>>,
     #[serde(borrow)]
-    b: Bytes<'a>,
+    b: Option<Bytes<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -74,21 +77,28 @@ pub struct PackedEvent {
 }
 
 impl PackedEvent {
-    /// Reads an item of the events table: whose it is, and the event.
+    /// Reads an item of the events table: whose it is, and the event; `None` for a signpost, which
+    /// is no event.
     ///
     /// # Errors
-    /// When it is none.
-    pub fn of_json(item: &str) -> Result<(CustomerKey, PackedEvent), StoreError> {
+    /// When it is no item of ours.
+    pub fn of_json(item: &str) -> Result<Option<(CustomerKey, PackedEvent)>, StoreError> {
         let wrong = |what| StoreError::Item { table: "events", what };
         let item: EventItem<'_> = serde_json::from_str(item).map_err(|_| wrong("json"))?;
         let (_, id) = item.sk.text.split_once('#').ok_or(wrong("sk"))?;
+        if item.elsewhere.is_some() {
+            return Ok(None);
+        }
+        let number = |found: Option<Number<'_>>, what| {
+            found.and_then(|found| found.text.parse().ok()).ok_or(wrong(what))
+        };
         let packed = PackedEvent {
             id: id.into(),
-            at_ms: item.t.text.parse().map_err(|_| wrong("t"))?,
-            received_ms: item.r.text.parse().map_err(|_| wrong("r"))?,
-            body: item.b.decode("events")?.into(),
+            at_ms: number(item.t, "t")?,
+            received_ms: number(item.r, "r")?,
+            body: item.b.ok_or(wrong("b"))?.decode("events")?.into(),
         };
-        Ok((CustomerKey::stored(&item.pk.text), packed))
+        Ok(Some((CustomerKey::stored(&item.pk.text), packed)))
     }
 
     /// The event.
@@ -133,12 +143,19 @@ mod tests {
             "r": { "N": "1751358003999" }, "b": { "B": BASE64_STANDARD.encode(packed) },
             "expires": { "N": "1830163486" },
         });
-        let (key, packed) = PackedEvent::of_json(&item.to_string()).unwrap();
+        let (key, packed) = PackedEvent::of_json(&item.to_string()).unwrap().unwrap();
         let event = packed.unpack().unwrap();
         assert_eq!((key.as_str(), event.id.as_str()), ("acme", "m#1"));
         assert_eq!((event.name.as_str(), event.user.as_deref()), ("login", Some("käse")));
         assert_eq!(event.at.as_millisecond(), 1_751_358_003_204);
         assert_eq!(event.received_at.as_millisecond(), 1_751_358_003_999);
+    }
+
+    #[test]
+    fn a_signpost_is_no_event() {
+        let item =
+            r#"{"pk":{"S":"a"},"sk":{"S":"0486488#m"},"elsewhere":{"N":"1"},"expires":{"N":"1"}}"#;
+        assert_eq!(PackedEvent::of_json(item).unwrap(), None);
     }
 
     #[test]
@@ -157,6 +174,6 @@ mod tests {
         }
         let damaged =
             r#"{"pk":{"S":"a"},"sk":{"S":"1#x"},"t":{"N":"1"},"r":{"N":"1"},"b":{"B":"AXh4"}}"#;
-        assert!(PackedEvent::of_json(damaged).unwrap().1.unpack().is_err());
+        assert!(PackedEvent::of_json(damaged).unwrap().unwrap().1.unpack().is_err());
     }
 }

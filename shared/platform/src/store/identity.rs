@@ -55,7 +55,7 @@ use super::attributes::{Item, Reader, item, key, n, s};
 use super::control::PutOutcome;
 use super::customers::{CustomerUpdate, Freshness, Moved};
 use super::decisions::Decisions;
-use super::log::Reach;
+use super::log::{Logged, Reach};
 use super::{CustomerKey, Store, StoreError, Versioned};
 
 /// For how long a process believes that a user has no account, or that a move is not done.
@@ -563,7 +563,7 @@ impl Store {
         lifecycle: &Lifecycle,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let events = self.log(from, Reach::Whole).await?;
+        let Logged { events, signposts } = self.read_log(from, Reach::Whole).await?;
         let home = match to.user() {
             Some(user) if lifecycle.subject == Subject::Account => {
                 self.forget_link(user);
@@ -571,6 +571,10 @@ impl Store {
             }
             _ => to.clone(),
         };
+        // Before the events, so that a retry never finds an event without its signpost.
+        for (sort_key, at) in &signposts {
+            self.put_signpost(&home, sort_key, *at, now).await?;
+        }
         for chunk in events.chunks(CHUNK) {
             self.commit(&home, chunk, lifecycle, now).await?;
         }

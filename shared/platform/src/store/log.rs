@@ -2,6 +2,12 @@
 //!
 //! The sort key is `<hour>#<event id>`: a retry of the same event meets its own item, and the
 //! hours a commit has to look at are one range.
+//!
+//! An event that counts in another hour than the one it tells, because its sender's clock was wrong
+//! or ahead, leaves a *signpost* in the hour it tells: an item under the key that a retry of it will
+//! look for, which says when it counts. A commit that reads or meets one goes on at that instant, so
+//! that a retry is the same event even when the clock is right by then. No other event costs
+//! anything more for it.
 
 use std::collections::HashMap;
 
@@ -20,6 +26,34 @@ use crate::meter::Access;
 /// The largest number of events one call reads back for a decision; beyond it a customer's log is
 /// read page by page anyway, this is how many items one page asks for.
 const PAGE: i32 = 1_000;
+
+/// The attribute of a signpost: when its event counts, in milliseconds since the epoch.
+const ELSEWHERE: &str = "elsewhere";
+
+/// What a part of a log holds.
+#[derive(Debug, Default)]
+pub(super) struct Logged {
+    pub(super) events: Vec<Event>,
+    /// When the events count that would stand under these sort keys.
+    pub(super) signposts: HashMap<String, Timestamp>,
+}
+
+impl Logged {
+    /// The same events, those that have a signpost at the instant it tells; `None` where none has.
+    pub(super) fn redirected(&self, events: &[Event]) -> Option<Vec<Event>> {
+        if self.signposts.is_empty() {
+            return None;
+        }
+        let mut events = events.to_vec();
+        let mut is_any = false;
+        for event in &mut events {
+            if let Some(at) = self.signposts.get(&sort_key(event.at, &event.id)) {
+                (event.at, is_any) = (*at, true);
+            }
+        }
+        is_any.then_some(events)
+    }
+}
 
 /// An event of the log, for people to look at.
 pub type LoggedEvent = Event;
@@ -51,6 +85,12 @@ pub(super) fn event_item(key: &CustomerKey, event: &Event, retention_days: u32) 
     ])
 }
 
+/// The instant that a signpost tells; `None` for an event.
+fn signpost_of(found: &Item) -> Option<Timestamp> {
+    let read = Reader { table: "events", item: found };
+    Timestamp::from_millisecond(read.maybe_number(ELSEWHERE)?).ok()
+}
+
 pub(super) fn event_of(found: &Item) -> Result<Event, StoreError> {
     let read = Reader { table: "events", item: found };
     let wrong = |what| StoreError::Item { table: "events", what };
@@ -64,14 +104,23 @@ pub(super) fn event_of(found: &Item) -> Result<Event, StoreError> {
 }
 
 impl Store {
-    /// Reads a part of a customer's log, strongly consistent, oldest first.
+    /// Reads the events of a part of a customer's log, strongly consistent, oldest first.
     pub(super) async fn log(
         &self,
         key: &CustomerKey,
         reach: Reach,
     ) -> Result<Vec<Event>, StoreError> {
+        Ok(self.read_log(key, reach).await?.events)
+    }
+
+    /// Reads a part of a customer's log, strongly consistent, oldest first.
+    pub(super) async fn read_log(
+        &self,
+        key: &CustomerKey,
+        reach: Reach,
+    ) -> Result<Logged, StoreError> {
         let table = &self.tables.events;
-        let mut events = Vec::new();
+        let mut logged = Logged::default();
         let mut start: Option<Item> = None;
         loop {
             let query = self
@@ -93,8 +142,13 @@ impl Store {
             let output = query.send().await.map_err(StoreError::call("Query", table))?;
             self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
             for found in output.items() {
+                if let Some(at) = signpost_of(found) {
+                    let sk = Reader { table: "events", item: found }.text("sk")?.to_owned();
+                    logged.signposts.insert(sk, at);
+                    continue;
+                }
                 match event_of(found) {
-                    Ok(event) => events.push(event),
+                    Ok(event) => logged.events.push(event),
                     // One damaged item must not stop a customer: it is named and passed over.
                     Err(error) => tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -104,35 +158,72 @@ impl Store {
             }
             start = output.last_evaluated_key;
             if start.is_none() {
-                return Ok(events);
+                return Ok(logged);
             }
         }
     }
 
-    /// Whether the log has an event with this id in the hour of an instant; strongly consistent.
+    /// When an event counts that tells another instant than it would count at: as an earlier delivery
+    /// settled it, else at `at`. From then on there is a signpost where the event tells it happened.
     ///
     /// # Errors
-    /// When the table cannot be read.
-    pub async fn has_event(
+    /// When the table cannot be read or written.
+    pub async fn settle(
         &self,
         customer: &CustomerKey,
-        at: Timestamp,
         id: &str,
-    ) -> Result<bool, StoreError> {
+        told: Timestamp,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        let sort_key = sort_key(told, id);
+        if self.put_signpost(customer, &sort_key, at, now).await? {
+            return Ok(at);
+        }
         let table = &self.tables.events;
         let output = self
             .client
             .get_item()
             .table_name(table)
-            .set_key(Some(key(customer.as_str(), &sort_key(at, id))))
+            .set_key(Some(key(customer.as_str(), &sort_key)))
             .consistent_read(true)
-            .projection_expression("pk")
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(StoreError::call("GetItem", table))?;
         self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
-        Ok(output.item.is_some())
+        match output.item {
+            Some(found) => match signpost_of(&found) {
+                Some(at) => Ok(at),
+                None => Ok(event_of(&found)?.at),
+            },
+            // It was moved or erased a moment ago.
+            None => Ok(at),
+        }
+    }
+
+    /// Puts a signpost where nothing is: whether it was put.
+    pub(super) async fn put_signpost(
+        &self,
+        customer: &CustomerKey,
+        sort_key: &str,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.events;
+        let mut found = key(customer.as_str(), sort_key);
+        let expires = now.as_second() + i64::from(self.event_retention_days) * 86_400;
+        found.extend(item([(ELSEWHERE, n(at.as_millisecond())), ("expires", n(expires))]));
+        let put = self
+            .client
+            .put_item()
+            .table_name(table)
+            .set_item(Some(found))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        self.stood("PutItem", table, put.map(|output| output.consumed_capacity))
     }
 
     /// A customer's whole log, oldest first.
@@ -239,7 +330,8 @@ impl Store {
             .await
             .map_err(StoreError::call("Query", table))?;
         self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
-        let events = output.items().iter().map(event_of).collect::<Result<_, _>>()?;
+        let events = output.items().iter().filter(|found| signpost_of(found).is_none());
+        let events = events.map(event_of).collect::<Result<_, _>>()?;
         Ok((events, output.last_evaluated_key))
     }
 }
