@@ -619,6 +619,7 @@ async fn the_document_describes_every_route() {
             "/api/customers/{id}/journal",
             "/api/customers/{id}/move",
             "/api/customers/{id}/release",
+            "/api/feeds",
             "/api/findings",
             "/api/lifecycle",
             "/api/openapi.json",

@@ -18,6 +18,7 @@ mod customer;
 mod customers;
 mod events;
 pub mod explain;
+mod feeds;
 mod findings;
 mod gateway;
 mod journal;

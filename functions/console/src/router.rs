@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::problem::Problem;
 use crate::{
-    App, by_hand, customer, customers, events, explain, findings, journal, lifecycle, privacy,
+    App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle, privacy,
     quarantine, stages,
 };
 
@@ -31,7 +31,7 @@ use crate::{
         (name = "findings", description = "Breaches of what the company promised itself."),
         (name = "quarantine", description = "What could not be taken, to be taken again or dropped."),
         (name = "privacy", description = "To erase, to suppress, to tell what is held."),
-        (name = "workspace", description = "The lifecycle file, this document.")
+        (name = "workspace", description = "The lifecycle file, the sources of events, this document.")
     )
 )]
 struct Document;
@@ -64,6 +64,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(explain::explain_customer))
         .routes(routes!(events::events))
         .routes(routes!(findings::findings))
+        .routes(routes!(feeds::feeds))
         .routes(routes!(quarantine::quarantine))
         .routes(routes!(quarantine::replay_quarantine))
         .routes(routes!(quarantine::quarantined_item, quarantine::drop_quarantined_item))

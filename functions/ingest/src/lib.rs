@@ -17,6 +17,7 @@ mod cloudevents;
 mod feed;
 mod forms;
 mod gateway;
+mod heard;
 mod http;
 mod items;
 mod mend;

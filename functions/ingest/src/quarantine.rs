@@ -84,7 +84,7 @@ async fn replay_one(app: &App, id: &str) -> Result<Replayed, Arc<StoreError>> {
     let items = forms::read(&text, &lifecycle, delivery).items;
     let (same, others): (Vec<Item>, Vec<Item>) =
         items.into_iter().partition(|item| item.call.is_err() && item.raw == text);
-    let outcomes = take::take(&app.store, &lifecycle, others, app.now()).await;
+    let outcomes = take::take_again(&app.store, &lifecycle, others, app.now()).await;
     if let Some(error) = take::first_failure(&outcomes) {
         return Err(Arc::clone(error));
     }

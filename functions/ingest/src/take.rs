@@ -17,6 +17,7 @@ use platform::telemetry::Counts;
 use platform::{CustomerKey, Store, StoreError};
 
 use crate::call::{Call, Came, Rejection};
+use crate::heard::Listener;
 use crate::items::Item;
 use crate::when::{self, When};
 use crate::who::Who;
@@ -47,8 +48,21 @@ type Shared<T> = Result<T, Arc<StoreError>>;
 /// A call and its place among the items.
 type Placed = (usize, Call);
 
-/// Takes the items of a delivery: what became of each, in their order.
+/// Takes the items of a delivery, and remembers who sent how much: what became of each, in their order.
 pub(crate) async fn take(
+    store: &Store,
+    lifecycle: &Lifecycle,
+    items: Vec<Item<'_>>,
+    now: Timestamp,
+) -> Vec<Outcome> {
+    let listener = Listener::of(&items, lifecycle);
+    let outcomes = take_again(store, lifecycle, items, now).await;
+    store.hear(&listener.heard(&outcomes), now).await;
+    outcomes
+}
+
+/// Takes items that came before: what became of each, in their order.
+pub(crate) async fn take_again(
     store: &Store,
     lifecycle: &Lifecycle,
     items: Vec<Item<'_>>,

@@ -109,6 +109,24 @@ impl Feed {
         (is_whole || rest.starts_with(['/', '.', ':'])).then_some(own.len())
     }
 
+    /// Whether its events are tracking calls that come with a write key: it signs nothing, has no map,
+    /// and is on no bus.
+    #[must_use]
+    pub fn comes_with_a_write_key(&self) -> bool {
+        self.scheme.is_none() && self.source.is_none() && self.map.is_none()
+    }
+
+    /// Whether a tracking call of this sender, of this event, is one of this feed's: its events are
+    /// listed, or are all those of the write key that has its name.
+    #[must_use]
+    pub fn has_call(&self, sender: &Sender, event: &str) -> bool {
+        let is_listed = || self.events.iter().any(|known| known == event);
+        let is_own = || self.events.is_empty() && self.name == sender.name;
+        self.comes_with_a_write_key()
+            && matches!(sender.kind, SenderKind::WriteKey | SenderKind::Queue)
+            && (is_listed() || is_own())
+    }
+
     /// The items of a body: the list at `each`, a list, or the body itself.
     #[must_use]
     pub fn items<'a>(&self, body: &'a Json) -> &'a [Json] {

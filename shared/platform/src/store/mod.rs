@@ -23,6 +23,7 @@ mod quarantine;
 mod read;
 mod runs;
 mod secrets;
+mod senders;
 mod suppression;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
+use domain::feed::Sender;
 use domain::lifecycle::{self, Lifecycle};
 
 pub use audit::JournalPlace;
@@ -49,6 +51,7 @@ pub use quarantine::{Attempt, QuarantineFilter, Quarantined, SetAside};
 pub use read::{CustomerFilter, Page};
 pub use runs::{RunProgress, RunSlot, RunStart};
 pub use secrets::{MAX_LIVE, Secret, SecretOutcome, SourceSecret};
+pub use senders::{Heard, HourCount, Liveliness};
 pub use suppression::{Person, Suppressed};
 
 use crate::meter::{Access, Meter};
@@ -77,6 +80,8 @@ struct Caches {
     secret: OnceLock<suppression::Secret>,
     /// Write key hash to what the key is for; `None` is no live one.
     write_keys: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
+    /// What was heard of senders since it was last written.
+    senders: Mutex<BTreeMap<Sender, senders::Gathered>>,
     /// The secrets of sources.
     secrets: Mutex<secrets::SecretsCache>,
 }
