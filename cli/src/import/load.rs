@@ -164,6 +164,7 @@ async fn read(
     };
     let mut checkpoint = Checkpoint::of_file(rows.path());
     checkpoint.partitions = spill.partitions;
+    let shield = store.shield(lifecycle).await?;
     let mut is_over = false;
     while !is_over {
         let mut bad = Vec::new();
@@ -174,13 +175,18 @@ async fn read(
             };
             checkpoint.rows += 1;
             match row {
-                Ok(row) => match router.route(&row)? {
-                    Ok(()) => seen(&mut checkpoint, row.at),
-                    Err(problem) => {
-                        let raw = serde_json::to_vec(&row.body).unwrap_or_default();
-                        bad.push(BadRow { line: row.line, problem, raw });
+                Ok(mut row) => {
+                    if let Some(shield) = &shield {
+                        shield.treat_call(&mut row.body);
                     }
-                },
+                    match router.route(&row)? {
+                        Ok(()) => seen(&mut checkpoint, row.at),
+                        Err(problem) => {
+                            let raw = serde_json::to_vec(&row.body).unwrap_or_default();
+                            bad.push(BadRow { line: row.line, problem, raw });
+                        }
+                    }
+                }
                 Err(RowError::Bad(one)) => bad.push(one),
                 Err(error) => return Err(error.into()),
             }

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 
 use crate::problem::Problem;
 use crate::{
-    App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle, privacy,
-    quarantine, stages,
+    App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle,
+    privacy, quarantine, stages,
 };
 
 #[derive(OpenApi)]

@@ -41,7 +41,7 @@ pub(crate) async fn handle(app: &App, event: &str) -> Result<Answer, IngestError
     let origin = now.to_string();
     // Each event says itself whose it is.
     let came = Came::new(Sender::new(SenderKind::Bus, ""), None);
-    let delivery = app.delivery(&lifecycle, now, &origin, came);
+    let delivery = app.delivery(&lifecycle, now, &origin, came).await?;
     let Mapping { items, ignored } = items(event, &lifecycle, &delivery);
     let outcomes = take::take(&app.store, &lifecycle, items, now).await;
     let failed = take::first_failure(&outcomes);
@@ -199,7 +199,9 @@ mod tests {
     fn read_from(source: &str, feeds: &str, subject: Subject, detail: Json) -> Mapping<'static> {
         let now: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
         let came = Came::new(Sender::new(SenderKind::Bus, ""), None).into();
-        let delivery = Delivery { subject, now, oldest: None, origin: "", kind: None, came };
+        let origin = "";
+        let delivery =
+            Delivery { subject, now, oldest: None, origin, kind: None, came, shield: None };
         let envelope = json!({
             "version": "0", "id": "e-1", "detail-type": "Invoice Paid", "source": source,
             "account": "123456789012", "time": "2026-01-15T10:30:00Z", "region": "eu-west-1",

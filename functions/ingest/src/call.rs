@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::event::{Event, EventKind, Malformed, id_text};
 use domain::feed::Sender;
 use domain::lifecycle::Subject;
+use domain::personal::Shield;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -76,6 +77,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) kind: Option<EventKind>,
     /// How it came in.
     pub(crate) came: Arc<Came>,
+    /// What keeps personal traits from being stored as told, where the lifecycle has any.
+    pub(crate) shield: Option<Arc<Shield>>,
 }
 
 impl Delivery<'_> {
@@ -189,6 +192,9 @@ pub(crate) fn read(
 ) -> Result<Call, Rejection> {
     // Browsers put the write key into each call; it is not for the log.
     body.remove("writeKey");
+    if let Some(shield) = &delivery.shield {
+        shield.treat_call(&mut body);
+    }
     if let Some(kind) = delivery.kind {
         body.insert("type".to_owned(), kind.as_str().into());
     }
@@ -205,7 +211,11 @@ fn understood(
 ) -> Result<Call, Rejection> {
     let now = delivery.now;
     let id = message_id.unwrap_or_else(|| derived_id(&body, index, delivery));
-    merge(&mut body, delivery.came.shared.clone());
+    let mut shared = delivery.came.shared.clone();
+    if let Some(shield) = &delivery.shield {
+        shield.treat_context(&mut shared.context);
+    }
+    merge(&mut body, shared);
     let mut event = Event::from_body(id, now, now, body)?;
     let who = who::read(&event, delivery.subject)?;
     let previous = who::previous(&event)?;
@@ -310,7 +320,8 @@ mod tests {
     fn delivery(origin: &str) -> Delivery<'_> {
         let now = "2026-01-15T12:00:00Z".parse().unwrap();
         let came = Arc::new(Came::new(Sender::new(SenderKind::Queue, "queue"), None));
-        Delivery { subject: Subject::User, now, oldest: None, origin, kind: None, came }
+        let (subject, shield) = (Subject::User, None);
+        Delivery { subject, now, oldest: None, origin, kind: None, came, shield }
     }
 
     fn parsed(body: &Json, delivery: &Delivery) -> Result<Call, Rejection> {

@@ -75,7 +75,8 @@ pub(crate) async fn receive(app: &App, parts: &Parts, body: Body) -> Result<Take
     let lifecycle = app.store.lifecycle().await.map_err(|error| Problem::not_stored(&error))?;
     let now = app.now();
     let origin = now.to_string();
-    let delivery = app.delivery(&lifecycle, now, &origin, Came::new(sender, Some(PATH)));
+    let delivery = app.delivery(&lifecycle, now, &origin, Came::new(sender, Some(PATH))).await;
+    let delivery = delivery.map_err(|error| Problem::not_stored(&error))?;
     let Mapping { items, ignored } = mapped(events, &lifecycle, &delivery);
     let taken = http::take_items(app, &lifecycle, items, Some(ignored), now).await?;
     if mode == Mode::Batch { Ok(taken) } else { taken.or_refused() }

@@ -18,6 +18,7 @@ use domain::event::EventKind;
 use domain::feed::{Sender, SenderKind};
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
+use platform::StoreError;
 use platform::telemetry::Counts;
 use serde::Deserialize;
 use serde_json::json;
@@ -231,7 +232,8 @@ async fn receive(
     let lifecycle = app.store.lifecycle().await.map_err(|error| Problem::not_stored(&error))?;
     let now = app.now();
     let origin = now.to_string();
-    let mut delivery = app.delivery(&lifecycle, now, &origin, came);
+    let delivery = app.delivery(&lifecycle, now, &origin, came).await;
+    let mut delivery = delivery.map_err(|error| Problem::not_stored(&error))?;
     endpoint.shape(&mut delivery);
     match &batch {
         Some(batch) => {
@@ -304,12 +306,21 @@ pub(crate) async fn unreadable(
     rejection: Rejection,
 ) -> Problem {
     let Some(came) = came else { return auth::no_key() };
-    if !raw.is_empty()
-        && let Err(error) = take::set_aside(&app.store, raw, &rejection, came, app.now()).await
-    {
-        return Problem::not_stored(&error);
+    if raw.is_empty() {
+        return Problem::bad_request(rejection.code, rejection.message);
     }
-    Problem::bad_request(rejection.code, rejection.message)
+    let stored = async {
+        let shield = match app.store.lifecycle().await {
+            Ok(lifecycle) => app.store.shield(&lifecycle).await?,
+            Err(StoreError::NoLifecycle) => None,
+            Err(error) => return Err(error),
+        };
+        take::set_aside(&app.store, raw, &rejection, came, shield.as_deref(), app.now()).await
+    };
+    match stored.await {
+        Ok(()) => Problem::bad_request(rejection.code, rejection.message),
+        Err(error) => Problem::not_stored(&error),
+    }
 }
 
 pub(crate) fn too_large(limit: usize) -> Problem {

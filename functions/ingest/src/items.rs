@@ -163,8 +163,8 @@ mod tests {
     fn delivery() -> Delivery<'static> {
         let now: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
         let came = Arc::new(Came::new(Sender::new(SenderKind::Queue, "queue"), None));
-        let subject = Subject::User;
-        Delivery { subject, now, oldest: None, origin: "", kind: None, came }
+        let (subject, shield) = (Subject::User, None);
+        Delivery { subject, now, oldest: None, origin: "", kind: None, came, shield }
     }
 
     #[test]

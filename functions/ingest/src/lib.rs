@@ -67,17 +67,21 @@ impl App {
     }
 
     /// A delivery that arrived at an instant. Its calls are no older than the log keeps events.
-    pub(crate) fn delivery<'a>(
+    ///
+    /// # Errors
+    /// When the key of personal traits cannot be read.
+    pub(crate) async fn delivery<'a>(
         &self,
         lifecycle: &Lifecycle,
         now: Timestamp,
         origin: &'a str,
         came: Came,
-    ) -> Delivery<'a> {
+    ) -> Result<Delivery<'a>, StoreError> {
         let kept = SignedDuration::from_hours(24 * i64::from(self.store.event_retention_days()));
         let oldest = now.checked_sub(kept).ok();
         let (subject, came) = (lifecycle.subject, Arc::new(came));
-        Delivery { subject, now, oldest, origin, kind: None, came }
+        let shield = self.store.shield(lifecycle).await?;
+        Ok(Delivery { subject, now, oldest, origin, kind: None, came, shield })
     }
 }
 

@@ -80,7 +80,8 @@ async fn replay_one(app: &App, id: &str) -> Result<Replayed, Arc<StoreError>> {
         }
     };
     let lifecycle = app.store.lifecycle().await.map_err(Arc::new)?;
-    let delivery = app.delivery(&lifecycle, found.received_at, &found.id, came(&found));
+    let delivery = app.delivery(&lifecycle, found.received_at, &found.id, came(&found)).await;
+    let delivery = delivery.map_err(Arc::new)?;
     let items = forms::read(&text, &lifecycle, delivery).items;
     let (same, others): (Vec<Item>, Vec<Item>) =
         items.into_iter().partition(|item| item.call.is_err() && item.raw == text);

@@ -149,7 +149,7 @@ pub(crate) async fn handle(app: &App, records: &[&RawValue]) -> Result<Answer, I
             }
         } else if let Some(came) = record.admitted(app).await? {
             let received_at = record.received_at(now);
-            let delivery = app.delivery(&lifecycle, received_at, &record.message_id, came);
+            let delivery = app.delivery(&lifecycle, received_at, &record.message_id, came).await?;
             items.extend(forms::read(&record.body, &lifecycle, delivery).items);
         } else {
             tracing::warn!("a record without a live write key was dropped");
@@ -196,7 +196,9 @@ mod tests {
         let subject = Subject::User;
         let came = Came::new(Sender::new(SenderKind::Queue, QUEUE), record.path()).into();
         let origin = record.message_id.clone();
-        let delivery = Delivery { subject, now, oldest: None, origin: &origin, kind: None, came };
+        let shield = None;
+        let delivery =
+            Delivery { subject, now, oldest: None, origin: &origin, kind: None, came, shield };
         let lifecycle = load("version: 1\nsubject: user\nstages: { a: {} }\n").unwrap();
         let found = forms::read(&record.body, &lifecycle, delivery).items;
         let found = found.iter().map(|item| match &item.call {

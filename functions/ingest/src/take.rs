@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use domain::event::{Event, id_text};
+use domain::feed::SenderKind;
 use domain::lifecycle::Lifecycle;
+use domain::personal::Shield;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use platform::store::{Fate, Person, SetAside, Suppressed};
@@ -76,7 +78,11 @@ pub(crate) async fn take_again(
         }
     }
     let rejected = rejected.into_iter().map(|(place, raw, rejection, came)| async move {
-        let stored = set_aside(store, raw.as_bytes(), &rejection, &came, now).await;
+        let stored = async {
+            let shield = store.shield(lifecycle).await?;
+            set_aside(store, raw.as_bytes(), &rejection, &came, shield.as_deref(), now).await
+        };
+        let stored = stored.await;
         let outcome = stored.map(|()| Outcome::Rejected(rejection));
         (place, outcome.unwrap_or_else(|error| Outcome::Failed(Arc::new(error))))
     });
@@ -88,17 +94,25 @@ pub(crate) async fn take_again(
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// Sets something aside with its reason, and without its write key.
+/// Sets something aside with its reason, without its write key, and with its personal traits as they
+/// are kept. What a feed's map goes by stays as it came: its names are not ours.
 pub(crate) async fn set_aside(
     store: &Store,
     raw: &[u8],
     rejection: &Rejection,
     came: &Came,
+    shield: Option<&Shield>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let text = std::str::from_utf8(raw).map(without_write_key);
+    let shield = shield.filter(|_| came.sender.kind != SenderKind::Feed);
+    let text = std::str::from_utf8(raw).map(|text| {
+        let text = without_write_key(text);
+        shield.and_then(|shield| shield.treat_text(&text)).unwrap_or(text)
+    });
     let raw = text.as_ref().map_or(raw, |text| text.as_bytes());
-    let shared = (!came.shared.is_empty()).then(|| serde_json::to_value(&came.shared).ok());
+    let mut shared = came.shared.clone();
+    shield.into_iter().for_each(|shield| shield.treat_context(&mut shared.context));
+    let shared = (!shared.is_empty()).then(|| serde_json::to_value(&shared).ok());
     let shared = shared.flatten();
     let aside = SetAside {
         raw,

@@ -35,6 +35,7 @@ pub mod lifecycle;
 pub mod measure;
 pub mod pace;
 pub mod period;
+pub mod personal;
 pub mod plan;
 pub mod replay;
 pub mod revision;

@@ -113,7 +113,7 @@ pub fn condition(text: &str) {
 fn delivery(subject: Subject) -> Delivery<'static> {
     let now: Timestamp = "2026-01-15T12:00:00Z".parse().expect("it is an instant");
     let came = Came::new(Sender::new(SenderKind::Queue, "fuzz"), None).into();
-    Delivery { subject, now, oldest: None, origin: "origin", kind: None, came }
+    Delivery { subject, now, oldest: None, origin: "origin", kind: None, came, shield: None }
 }
 
 fn check(item: &Item<'_>) {

@@ -55,7 +55,8 @@ pub(crate) async fn receive(
     let id = verify(scheme, &signed, &secrets).map_err(refused)?;
     let sender = Sender::new(SenderKind::Feed, &feed.name);
     let path = format!("/v1/webhooks/{}", feed.name);
-    let delivery = app.delivery(&lifecycle, now, &id, Came::new(sender, Some(&path)));
+    let delivery = app.delivery(&lifecycle, now, &id, Came::new(sender, Some(&path))).await;
+    let delivery = delivery.map_err(not_stored)?;
     let text = body::text(&wire);
     let text = match &text {
         Ok(text) => signature::payload(text),

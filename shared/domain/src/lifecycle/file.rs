@@ -134,6 +134,19 @@ pub enum TraitType {
     Named(String),
     /// One of these words.
     Words(Vec<Word>),
+    /// A type, and how it is kept.
+    Kept(Box<Kept>),
+}
+
+/// A trait that is not kept as it is told.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: Spanned<TraitType>,
+    /// `hash` or `drop`.
+    pub pii: Option<Word>,
 }
 
 impl<'de> Deserialize<'de> for TraitType {
@@ -142,7 +155,14 @@ impl<'de> Deserialize<'de> for TraitType {
         impl<'de> Visitor<'de> for TypeVisitor {
             type Value = TraitType;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a type such as `number?`, or a list of words")
+                f.write_str(
+                    "a type such as `number?`, a list of words, or `{ type: text?, pii: hash }`",
+                )
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TraitType, A::Error> {
+                let kept =
+                    Deserialize::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(TraitType::Kept(kept))
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TraitType, E> {
                 Ok(TraitType::Named(text.to_owned()))

@@ -14,6 +14,8 @@ mod schema;
 
 use std::sync::Arc;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Color, Diagnostic, Severity};
@@ -29,6 +31,7 @@ use crate::expr::{Condition, Expr, Type};
 use crate::feed::Feed;
 use crate::measure::Measures;
 use crate::period::{Calendar, Period};
+use crate::personal::Treatment;
 
 /// The largest lifecycle file, in bytes.
 pub const MAX_FILE_BYTES: usize = 512 * 1024;
@@ -113,6 +116,13 @@ impl Lifecycle {
         claims.max_by_key(|(length, _)| *length).map(|(_, feed)| feed)
     }
 
+    /// The traits that are not kept as told.
+    #[must_use]
+    pub fn personal(&self) -> BTreeMap<String, Treatment> {
+        let traits = self.traits.iter();
+        traits.filter_map(|known| Some((known.name.clone(), known.pii?))).collect()
+    }
+
     /// A receiver by name.
     #[must_use]
     pub fn receiver(&self, name: &str) -> Option<&Receiver> {
@@ -127,6 +137,8 @@ pub struct Trait {
     pub name: String,
     /// Its type.
     pub ty: Type,
+    /// What happens to it on arrival; kept as told where it is `None`.
+    pub pii: Option<Treatment>,
 }
 
 /// A number counted from events.

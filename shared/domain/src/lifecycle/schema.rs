@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value as Json, json};
 
 use super::file::{
-    Counted, Entries, Exit, File, Hmac, Members, Metric, OneOrMany, Scheme, StageChoice, Texts,
-    TraitType,
+    Counted, Entries, Exit, File, Hmac, Kept, Members, Metric, OneOrMany, Scheme, StageChoice,
+    Texts, TraitType,
 };
 use crate::expr::ConditionSource;
 use crate::feed::SCHEMES;
@@ -117,7 +117,7 @@ macro_rules! written_as {
     };
 }
 
-written_as!(TraitType, "TraitType", "A type, with `?` where the fact may be missing; or a list of words.", |_generator| [
+written_as!(TraitType, "TraitType", "A type, with `?` where the fact may be missing; a list of words; or how a personal fact is kept.", |generator| [
     {
         "type": "string",
         "enum": [
@@ -125,7 +125,8 @@ written_as!(TraitType, "TraitType", "A type, with `?` where the fact may be miss
             "yes_no?", "account", "account?"
         ],
     },
-    { "type": "array", "items": { "type": "string" }, "minItems": 1 }
+    { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+    generator.subschema_for::<Kept>(),
 ]);
 
 written_as!(Metric, "Metric", "Counted from events, or a formula over other metrics and traits.", |generator| [

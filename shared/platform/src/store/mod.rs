@@ -18,6 +18,7 @@ mod exported;
 mod hierarchy;
 mod identity;
 mod log;
+mod personal;
 mod privacy;
 mod quarantine;
 mod read;

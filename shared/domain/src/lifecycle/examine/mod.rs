@@ -135,7 +135,11 @@ impl Examiner<'_> {
             for name in asked.condition.names() {
                 let is_told = match Slot::of(name.slot) {
                     Slot::Trait(index) => self.file.traits.0.get(index).is_some_and(|(_, ty)| {
-                        matches!(&ty.value, TraitType::Named(text) if text.ends_with('?'))
+                        let ty = match &ty.value {
+                            TraitType::Kept(kept) => &kept.ty.value,
+                            plain => plain,
+                        };
+                        matches!(ty, TraitType::Named(text) if text.ends_with('?'))
                     }),
                     Slot::Metric(index) => {
                         matches!(self.lifecycle.metrics[index].kind, MetricKind::Latest { .. })

@@ -1,13 +1,14 @@
 //! Traits and metrics: what is told, and what is counted.
 
 use super::uses::{self, Uses};
-use super::{Loader, days, words};
+use super::{Known, Loader, days, words};
 use crate::expr::{Expected, Scope, Type};
 use crate::lifecycle::diagnostic::nearest;
 use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::names::{Slot, declare};
 use crate::lifecycle::{Metric, MetricKind, Subject, Trait};
 use crate::measure::{Counting, Measures, Need};
+use crate::personal::Treatment;
 use crate::yaml::{Location, Spanned};
 
 impl Loader<'_> {
@@ -15,51 +16,79 @@ impl Loader<'_> {
         self.names_fit(&file.traits, "traits");
         let mut traits = Vec::new();
         for (name, written) in &file.traits.0 {
-            let (ty, optional) = match &written.value {
-                file::TraitType::Words(list) if list.is_empty() => {
-                    let message = format!("the trait `{}` has no words to choose from", name.value);
-                    self.error(&written.referenced, message).help =
-                        Some("list them, as `[trial, team]`, or make it `text`".into());
-                    continue;
-                }
-                file::TraitType::Words(list) => {
-                    for word in list {
-                        self.is_plainly_a_word(word);
-                    }
-                    (words(list.iter().map(|word| &word.value)), false)
-                }
-                file::TraitType::Named(text) => {
-                    let (word, optional) =
-                        text.strip_suffix('?').map_or((text.as_str(), false), |word| (word, true));
-                    let ty = match word {
-                        "text" | "email" | "account" => Type::Text,
-                        "number" => Type::Number,
-                        "date" => Type::Date,
-                        "yes_no" => Type::YesNo,
-                        other => {
-                            let known = ["text", "email", "number", "date", "yes_no", "account"];
-                            let help = nearest(other, known).map_or_else(
-                                || {
-                                    "use text, email, number, date, yes_no or a list of words"
-                                        .into()
-                                },
-                                |near| format!("did you mean `{near}`?"),
-                            );
-                            self.error(&written.referenced, format!("`{other}` is no type")).help =
-                                Some(help);
-                            continue;
-                        }
-                    };
-                    (ty, optional)
-                }
+            let (written, pii) = match &written.value {
+                file::TraitType::Kept(kept) => (&kept.ty, kept.pii.as_ref()),
+                file::TraitType::Named(_) | file::TraitType::Words(_) => (written, None),
             };
+            let Some((ty, optional)) = self.trait_type(name, written) else { continue };
+            let pii = pii.and_then(|word| self.treatment(name, word, &ty));
             let slot = Slot::Trait(traits.len());
             let path = format!("traits.{}", name.value);
             // A sender may leave out any fact; `?` says that its author knows.
             declare(&mut self.scope, &path, ty.clone(), slot, optional);
-            traits.push(Trait { name: name.value.clone(), ty });
+            traits.push(Trait { name: name.value.clone(), ty, pii });
         }
         traits
+    }
+
+    /// A trait's type, and whether its author knows that it may be missing.
+    fn trait_type(
+        &mut self,
+        name: &Word,
+        written: &Spanned<file::TraitType>,
+    ) -> Option<(Type, bool)> {
+        Some(match &written.value {
+            file::TraitType::Words(list) if list.is_empty() => {
+                let message = format!("the trait `{}` has no words to choose from", name.value);
+                self.error(&written.referenced, message).help =
+                    Some("list them, as `[trial, team]`, or make it `text`".into());
+                return None;
+            }
+            file::TraitType::Words(list) => {
+                for word in list {
+                    self.is_plainly_a_word(word);
+                }
+                (words(list.iter().map(|word| &word.value)), false)
+            }
+            file::TraitType::Named(text) => {
+                let (word, optional) =
+                    text.strip_suffix('?').map_or((text.as_str(), false), |word| (word, true));
+                let ty = match word {
+                    "text" | "email" | "account" => Type::Text,
+                    "number" => Type::Number,
+                    "date" => Type::Date,
+                    "yes_no" => Type::YesNo,
+                    other => {
+                        let known = ["text", "email", "number", "date", "yes_no", "account"];
+                        let help = nearest(other, known).map_or_else(
+                            || "use text, email, number, date, yes_no or a list of words".into(),
+                            |near| format!("did you mean `{near}`?"),
+                        );
+                        self.error(&written.referenced, format!("`{other}` is no type")).help =
+                            Some(help);
+                        return None;
+                    }
+                };
+                (ty, optional)
+            }
+            file::TraitType::Kept(_) => {
+                self.error(&written.referenced, "a type is a word, or a list of words");
+                return None;
+            }
+        })
+    }
+
+    /// What happens to a trait on arrival.
+    fn treatment(&mut self, name: &Word, word: &Word, ty: &Type) -> Option<Treatment> {
+        let treatments = [Treatment::Hash, Treatment::Drop];
+        let known = Known { kind: "treatment", names: vec!["hash", "drop"] };
+        let treatment = treatments[self.find(word, &known)?];
+        if treatment == Treatment::Hash && *ty != Type::Text {
+            let message = format!("`{}` would be a text once it is hashed", name.value);
+            self.error(&word.referenced, message).help =
+                Some("make it `text` or `email`, or use `pii: drop`".into());
+        }
+        Some(treatment)
     }
 
     /// `no` is a text here, and a yes or no to most other readers of YAML.
@@ -135,7 +164,8 @@ impl Loader<'_> {
         })?;
         let is_account = |ty: &file::TraitType| match ty {
             file::TraitType::Named(text) => text.trim_end_matches('?') == "account",
-            file::TraitType::Words(_) => false,
+            // One that is hashed or dropped leads to nobody.
+            file::TraitType::Words(_) | file::TraitType::Kept(_) => false,
         };
         let traits = file.traits.0.iter().filter(|(_, ty)| is_account(&ty.value));
         let accounts: Vec<&Word> = traits.map(|(name, _)| name).collect();

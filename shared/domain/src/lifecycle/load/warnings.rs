@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::Loader;
-use crate::lifecycle::file::{Enter, File, Stage, Word};
+use crate::lifecycle::file::{Enter, File, Stage, TraitType, Word};
 
 impl Loader<'_> {
     pub(super) fn warn(&mut self, file: &File) {
+        self.dropped(file);
         let entered = entered(file);
         for (name, stage) in &file.stages.0 {
             if !entered.contains(name.value.as_str()) {
@@ -30,6 +31,22 @@ impl Loader<'_> {
             }
             .into(),
         );
+    }
+
+    /// A trait that is not kept, and that something asks for all the same.
+    fn dropped(&mut self, file: &File) {
+        for (name, written) in &file.traits.0 {
+            let TraitType::Kept(kept) = &written.value else { continue };
+            let is_dropped = kept.pii.as_ref().is_some_and(|word| word.value == "drop");
+            let path = format!("traits.{}", name.value);
+            let is_asked = self.source.lines().map(code_of).any(|line| asks_for(line, &path));
+            if is_dropped && is_asked {
+                let message =
+                    format!("`{path}` is dropped on arrival: what asks for it is never answered");
+                self.caution(&name.referenced, message).help =
+                    Some("hash it, or ask for something else".into());
+            }
+        }
     }
 }
 
@@ -59,6 +76,24 @@ fn entered(file: &File) -> BTreeSet<&str> {
             return entered;
         }
     }
+}
+
+/// A line without its comment.
+fn code_of(line: &str) -> &str {
+    line.split_once(" #")
+        .map_or(line, |(code, _)| code)
+        .trim_start()
+        .split('#')
+        .next()
+        .unwrap_or("")
+}
+
+/// Whether a line has a path as a whole.
+fn asks_for(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let after = line[at + path.len()..].chars().next();
+        after.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
+    })
 }
 
 /// Whether a customer can go from one stage to another, by its exits and the other's `from`.
