@@ -16,9 +16,9 @@ use flate2::write::GzEncoder;
 use ingest::App;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, LambdaEvent};
-use platform::CustomerKey;
 use platform::meter::Units;
 use platform::store::QuarantineFilter;
+use platform::{CustomerKey, Store};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use tests::stack::Stack;
@@ -296,6 +296,34 @@ async fn without_one_live_write_key_nothing_is_taken() {
         problem(&reply, 401, code);
     }
     assert_eq!(sut.quarantined().await, []);
+}
+
+#[tokio::test]
+async fn two_write_keys_may_be_live_and_one_that_was_ended_is_refused() {
+    let sut = Sut::users().await;
+    let store = &sut.stack.store;
+    store.add_write_key("next", "website", now()).await.unwrap();
+    let next = ("authorization", "Bearer next");
+    let body = |id: &str| json!({"batch": [login("u", id)]}).to_string();
+    taken(&sut.send("/v1/batch", &[BEARER], body("m-1")).await, 1, 0);
+    taken(&sut.send("/v1/batch", &[next], body("m-1")).await, 0, 1);
+    taken(&sut.send("/v1/batch", &[next], body("m-2")).await, 1, 0);
+
+    let old = store.write_keys().await.unwrap();
+    let old = old.iter().find(|key| key.label == "tests").unwrap();
+    assert!(store.remove_write_key(&old.hash).await.unwrap());
+    assert!(!store.remove_write_key(&old.hash).await.unwrap());
+    // Whoever knew the key goes by that for a moment; whoever starts now does not.
+    let store = Store::new(sut.stack.dynamodb.clone(), sut.stack.tables.clone(), 400);
+    store.remember_lifecycle(sut.stack.store.lifecycle().await.unwrap());
+    let clock = sut.stack.clock.handle();
+    let app = Arc::new(App { store, clock, public_url: None });
+    for (key, status) in [("Bearer dev", 401), ("Bearer next", 200), ("Bearer dev", 401)] {
+        let request = Request::post("/v1/batch").header("authorization", key);
+        let request = request.body(Body::from(body("m-2"))).unwrap();
+        let reply = ingest::router(Arc::clone(&app)).oneshot(request).await.unwrap();
+        assert_eq!(reply.status().as_u16(), status, "{key}");
+    }
 }
 
 #[tokio::test]

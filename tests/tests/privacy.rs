@@ -12,11 +12,15 @@ use axum::http::{Method, Request, StatusCode};
 use jiff::Timestamp;
 use lifecycle::clock::LocalClock;
 use lifecycle::pack::{Pack, SweepFunction};
+use platform::handoff::{Handoff, Queues};
 use platform::store::{Person, PrivacyAction, PrivacyState};
-use platform::sweep::SweepKind;
+use platform::sweep::{
+    SweepAnswer, SweepEvent, SweepKind, TicketBatch, TicketMessage, TicketQueue,
+};
 use platform::{CustomerKey, Store};
 use serde_json::{Value as Json, json};
 use tests::crash::{Crash, Side};
+use tests::queue::LocalQueue;
 use tower::ServiceExt as _;
 
 const FILE: &str = r#"
@@ -444,4 +448,59 @@ async fn an_erasure_that_dies_anywhere_is_finished_by_the_next_attempt() {
         }
         assert!(at > 20, "{subject:?}: it died {at} times");
     }
+}
+
+#[tokio::test]
+async fn on_aws_a_request_goes_through_the_queue_of_comply() {
+    let world = World::new().await;
+    world.send(&history()).await;
+    let queue = LocalQueue::start().await.unwrap();
+    let queues = Queues { privacy: queue.url(), replay: format!("{}-replay", queue.url()) };
+    let clock = world.pack.clock.handle();
+    let app = console::App {
+        store: world.store().clone(),
+        clock: clock.clone(),
+        handoff: Handoff::to_queues(queue.client(), queues),
+    };
+    let on_aws = World { api: console::router(Arc::new(app)), ..world };
+
+    // More ids than one part has: each part is one of the steps below.
+    let others: Vec<String> = (0..60).map(|n| format!("other-{n:02}")).collect();
+    let ids: Vec<&str> =
+        ["ada@acme.test"].into_iter().chain(others.iter().map(String::as_str)).collect();
+    let asked = on_aws.request("SUPPRESS_WITH_DELETE", "user", &ids).await;
+    assert_eq!((&asked["state"], &asked["done"]), (&json!("INITIALIZED"), &json!(0)));
+    assert!(on_aws.dump().await.contains("ada@acme.test"), "nothing is erased yet");
+    let path = format!("/api/privacy/requests/{}", asked["id"].as_str().unwrap());
+
+    let comply = comply::App {
+        store: on_aws.store().clone(),
+        clock,
+        queue: Some(TicketQueue { client: queue.client(), url: queue.url() }),
+        customers_per_segment: 1,
+    };
+    let mut states = Vec::new();
+    while let Some(body) = queue.take() {
+        assert!(!body.contains("ada"), "a message holds no id: {body}");
+        let message = TicketMessage { message_id: "m".to_owned(), body };
+        // SQS may deliver it twice; each time there is no time for more than a part.
+        for _ in 0..2 {
+            let batch = TicketBatch { records: vec![message.clone()] };
+            let event = SweepEvent::Tickets(batch);
+            let answer = comply::handle(&comply, event, Some(std::time::Instant::now())).await;
+            let SweepAnswer::Tickets(failures) = answer.unwrap() else { panic!("tickets") };
+            assert!(failures.failures.is_empty());
+        }
+        states.push(on_aws.get(&path).await.1["state"].clone());
+    }
+    assert_eq!(states.last(), Some(&json!("FINISHED")), "{states:?}");
+    assert!(!on_aws.dump().await.contains("ada@acme.test"));
+
+    queue.refuse_next(1);
+    let body = json!({"type": "DELETE_ONLY", "subject": "user", "ids": ["ben@acme.test"]});
+    let (status, problem) = on_aws.ask(Method::POST, "/api/privacy/requests", body).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable"))
+    );
 }

@@ -8,6 +8,7 @@ mod dev;
 mod kill;
 mod model;
 mod plan;
+mod privacy;
 mod process;
 mod quarantine;
 mod secrets;

@@ -8,7 +8,6 @@
 //! Invariants: what was hashed once stays as it is, so that a call can come this way again. Ids are no
 //! traits: whom a call is about is not touched.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -130,8 +129,8 @@ impl Shield {
         let text = match value {
             Json::Null => return,
             Json::String(text) if is_hash(text) => return,
-            Json::String(text) => Cow::Owned(text.trim().to_lowercase()),
-            other => Cow::Owned(other.to_string()),
+            Json::String(text) => text.trim().to_lowercase(),
+            Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => value.to_string(),
         };
         *value = format!("{PREFIX}{}", (self.hash)(&text)).into();
     }

@@ -164,6 +164,11 @@ fn configuration_of(found: &Item) -> Result<Configuration, StoreError> {
     })
 }
 
+/// Whether a process still goes by what it read of a write key so long ago.
+fn is_believed(age: Duration) -> bool {
+    age < CACHE_TTL
+}
+
 /// Whether a conditional put stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PutOutcome {
@@ -407,7 +412,7 @@ impl Store {
         {
             let cache = self.caches.write_keys.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((read_at, label)) = cache.get(&hash)
-                && read_at.elapsed() < CACHE_TTL
+                && is_believed(read_at.elapsed())
             {
                 return Ok(label.clone());
             }
@@ -518,4 +523,15 @@ impl Store {
 #[must_use]
 pub fn hash_of(secret: &str) -> String {
     domain::hex(&Sha256::digest(secret.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_key_that_was_ended_is_taken_for_half_a_minute_at_most() {
+        assert!(is_believed(Duration::from_secs(29)));
+        assert!(!is_believed(Duration::from_secs(30)));
+    }
 }

@@ -14,7 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::attributes::{Item, Reader, key, n, s};
 use super::{Store, StoreError};
-use crate::meter::Access;
 
 const SENDERS: &str = "sender";
 /// How often a process writes what it knows of a sender.
