@@ -6,6 +6,7 @@ A rule yields one line per breach, "<resource>: <what is wrong and what is wante
 import json
 import pathlib
 import re
+from fnmatch import fnmatch
 from typing import Any, Callable, Iterator
 
 from stack import Stack, as_list, is_ref, target, targets, text_of
@@ -426,6 +427,17 @@ def the_gateway_may_send_what_it_queues(stack: Stack) -> Iterator[str]:
             yield f"{name}: MessageAttributes is not the path and the credentials of the request"
 
 
+def may_invoke(stack: Stack, function: str | None, method: str, path: str) -> bool:
+    """Whether a permission covers a route: its source ends in stage, method and path."""
+    for _, properties in stack.of_type("Lambda::Permission"):
+        if target(properties["FunctionName"]) != function:
+            continue
+        parts = text_of(properties.get("SourceArn")).split("}/")[-1].split("/", 2)
+        if len(parts) == 3 and parts[1] in ("*", method) and fnmatch(path, "/" + parts[2]):
+            return True
+    return False
+
+
 @rule
 def callers_may_call(stack: Stack) -> Iterator[str]:
     """A function's own policy must admit the gateway and each rule, or every call is refused."""
@@ -434,6 +446,10 @@ def callers_may_call(stack: Stack) -> Iterator[str]:
         function = target(properties["IntegrationUri"])
         if (function, "apigateway.amazonaws.com", target(properties["ApiId"])) not in admitted:
             yield f"{name}: the gateway may not invoke {function}"
+        for route, settings in stack.of_type("ApiGatewayV2::Route"):
+            method, path = settings["RouteKey"].split(" ")
+            if name in targets(settings["Target"]) and not may_invoke(stack, function, method, path):
+                yield f"{route}: the gateway may not invoke {function} for {settings['RouteKey']}"
     for name, properties in stack.of_type("Events::Rule"):
         for aim in properties.get("Targets", []):
             if (target(aim["Arn"]), "events.amazonaws.com", name) not in admitted:

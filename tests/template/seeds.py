@@ -73,6 +73,7 @@ SEEDS = [
     Seed("tickets that may not be sent", "              - Sid: SendTickets", "Action: sqs:SendMessage", "Action: sqs:GetQueueUrl", "lacks sqs:SendMessage"),
     Seed("topic key that may not be used", "              - Sid: EncryptForTopics", "kms:GenerateDataKey", "kms:DescribeKey", "lacks kms:GenerateDataKey"),
     Seed("gateway that may not invoke", "  ConsoleHttpPermission:", "FunctionName: !Ref ConsoleFunction", "FunctionName: !Ref ScoreFunction", "may not invoke ConsoleFunction"),
+    Seed("method that the gateway may not hand on", "  ConsoleHttpPermission:", "${HttpApi}/*/*/api/*", "${HttpApi}/*/GET/api/*", "ConsolePostRoute: the gateway may not invoke ConsoleFunction"),
     Seed("table in clear", "  EventsTable:", "SSEEnabled: true", "SSEEnabled: false", "EventsTable: is not encrypted"),
     Seed("table without recovery", "  EventsTable:", "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "no point-in-time recovery"),
     Seed("table deleted with the stack", "  EventsTable:", "DeletionPolicy: Retain", "DeletionPolicy: Delete", "DeletionPolicy is not Retain"),
