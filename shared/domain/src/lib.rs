@@ -6,8 +6,8 @@
 //!
 //! Where things live: [`lifecycle`] is the file and its checks, [`expr`] the language of its
 //! conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn events into a
-//! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`] and
-//! [`standard`] decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
+//! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`],
+//! [`alive`] and [`standard`] decide; [`fitted`] is what a workspace's own history taught; [`timeline`] knows when an answer can change by itself; [`journal`] seals
 //! decisions; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
 //! clock; [`explain`] says why.
@@ -16,6 +16,7 @@
 //! knows no AWS, no network, no storage, no environment and no clock.
 
 pub mod alert;
+pub mod alive;
 pub mod cases;
 pub mod customer;
 pub mod decide;
@@ -25,6 +26,7 @@ pub mod explain;
 pub mod expr;
 pub mod facts;
 pub mod feed;
+pub mod fitted;
 pub mod fold;
 pub mod journal;
 pub mod lifecycle;

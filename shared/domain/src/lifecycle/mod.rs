@@ -6,6 +6,7 @@
 pub mod diagnostic;
 mod file;
 mod load;
+mod model;
 mod names;
 pub mod presets;
 
@@ -15,7 +16,9 @@ pub use diagnostic::{Color, Diagnostic, Severity};
 pub use file::Subject;
 pub use load::load;
 pub(crate) use load::{map_of, yaml};
+pub use model::{Alive, RiskModel};
 pub(crate) use names::Slot;
+pub use risk::band::Band;
 
 use crate::expr::{Condition, Expr, Type};
 use crate::feed::Feed;
@@ -51,7 +54,7 @@ pub struct Lifecycle {
     /// The health scorecard.
     pub health: Option<Scorecard>,
     /// The risk model.
-    pub risk: Option<Scorecard>,
+    pub risk: Option<RiskModel>,
     /// Standards, in the order of the file.
     pub standards: Vec<Standard>,
     /// Sources of events, in the order of the file.
@@ -264,15 +267,6 @@ pub struct Factor {
     pub worst: f64,
     /// The value that earns all of the weight.
     pub best: f64,
-}
-
-/// A band of a scorecard.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Band {
-    /// Its name.
-    pub name: String,
-    /// Where it begins.
-    pub from: f64,
 }
 
 /// Something the company promised itself.

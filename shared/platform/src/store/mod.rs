@@ -15,6 +15,7 @@ mod error;
 mod exported;
 mod identity;
 mod log;
+mod models;
 mod privacy;
 mod read;
 mod runs;
@@ -38,6 +39,7 @@ pub use decisions::{DecisionOutcome, Decisions, finding_id};
 pub use error::StoreError;
 pub use exported::{PackedEvent, customer_of_json};
 pub use log::LoggedEvent;
+pub use models::Learnt;
 pub use privacy::{Held, MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
 pub use read::{CustomerFilter, Page};
 pub use runs::{RunProgress, RunSlot, RunStart};
@@ -130,6 +132,18 @@ impl Store {
                 Arc::new(loaded)
             }
         };
+        self.go_on_with(lifecycle).await
+    }
+
+    /// Makes a lifecycle the one this process goes on with, after giving it what was learnt for it.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn go_on_with(
+        &self,
+        lifecycle: Arc<Lifecycle>,
+    ) -> Result<Arc<Lifecycle>, StoreError> {
+        let lifecycle = self.with_learnt(lifecycle).await?;
         self.remember_lifecycle(Arc::clone(&lifecycle));
         Ok(lifecycle)
     }

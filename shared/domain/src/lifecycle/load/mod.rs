@@ -3,6 +3,7 @@
 mod alerts;
 mod feeds;
 mod metrics;
+mod risk;
 mod scores;
 mod stages;
 mod standards;
@@ -100,7 +101,10 @@ impl<'a> Loader<'a> {
             .health
             .as_ref()
             .map(|card| self.scorecard(&card.factors, &card.bands, 100.0, &scores::HEALTH_BANDS));
-        let risk = file.risk.as_ref().and_then(|risk| self.risk(risk, file.health.as_ref()));
+        let risk = file
+            .risk
+            .as_ref()
+            .and_then(|risk| self.risk(risk, file.health.as_ref(), &mut measures));
         declare(
             &mut self.scope,
             "stage.name",
