@@ -195,7 +195,7 @@ impl Pack {
         let active = self.store.apply_configuration(source, &lifecycle.hash, now).await?;
         lifecycle.version = Some(active.version);
         let changed = was.as_ref() != Some(&lifecycle.hash);
-        self.go_on_with(lifecycle);
+        self.go_on_with(lifecycle).await?;
         Ok(Ok(changed))
     }
 
@@ -210,11 +210,12 @@ impl Pack {
             anyhow::anyhow!("the active lifecycle file can no longer be used: {first}")
         })?;
         lifecycle.version = Some(active.version);
-        self.go_on_with(lifecycle);
+        self.go_on_with(lifecycle).await?;
         Ok(true)
     }
 
-    fn go_on_with(&self, lifecycle: Lifecycle) {
+    async fn go_on_with(&self, lifecycle: Lifecycle) -> Result<()> {
+        let lifecycle = self.store.go_on_with(Arc::new(lifecycle)).await?;
         let mut notify = self.notify.write().unwrap_or_else(PoisonError::into_inner);
         // Every topic the file names exists here.
         let topics = lifecycle.receivers.iter().map(|receiver| {
@@ -226,7 +227,7 @@ impl Pack {
             clock: notify.clock.clone(),
             publisher: SnsPublisher::new(sns_at(&self.sns_endpoint), topics.collect()),
         });
-        self.store.remember_lifecycle(Arc::new(lifecycle));
+        Ok(())
     }
 
     /// Runs a sweep function with a schedule's event, as the scheduler does.

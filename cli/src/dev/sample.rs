@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use domain::event::Event;
+use domain::score;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use platform::CustomerKey;
@@ -94,6 +95,7 @@ struct Risky {
     id: String,
     stage: String,
     probability: f64,
+    reasons: Vec<String>,
     spend: f64,
 }
 
@@ -115,7 +117,10 @@ async fn report(pack: &Pack, events: u64, took: Duration, is_json: bool) -> Resu
     if is_json {
         let risks: Vec<_> = top
             .iter()
-            .map(|risky| json!({ "id": risky.id, "stage": risky.stage, "probability": risky.probability }))
+            .map(|risky| {
+                json!({ "id": risky.id, "stage": risky.stage,
+                "probability": risky.probability, "reasons": risky.reasons })
+            })
             .collect();
         let summary = json!({
             "sample": {
@@ -142,8 +147,11 @@ async fn report(pack: &Pack, events: u64, took: Duration, is_json: bool) -> Resu
         writeln!(out, "  {name:<10} {count:>6}  {bar}")?;
     }
     writeln!(out, "\nHighest risk among loyal customers who still buy")?;
-    for Risky { id, stage, probability, spend } in &top {
+    for Risky { id, stage, probability, reasons, spend } in &top {
         writeln!(out, "  {id:<8} {:>4.0} %  {stage:<8} spent {spend:.2}", probability * 100.0)?;
+        for reason in reasons {
+            writeln!(out, "            {reason}")?;
+        }
     }
     writeln!(out, "\nOpen findings")?;
     for (standard, count) in &by_standard {
@@ -179,6 +187,11 @@ async fn top_risks(pack: &Pack, lifecycle: &domain::lifecycle::Lifecycle) -> Res
                     id: found.key.id().to_owned(),
                     stage: stage.name.clone(),
                     probability: risk.probability,
+                    // Of the assessment that was noted.
+                    reasons: score::risk(&facts.at(risk.at))
+                        .into_iter()
+                        .flat_map(|risk| risk.reasons.into_iter().map(|one| one.expression))
+                        .collect(),
                     spend: value(spend),
                 });
             }

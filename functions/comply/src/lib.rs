@@ -31,7 +31,7 @@ pub async fn handle(
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime cannot be reached.
 pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
-    platform::lambda::serve_sweep("comply", decide, clock).await
+    platform::lambda::serve_sweep("comply", handle, clock).await
 }
 
 /// The findings of one customer to open and to close.

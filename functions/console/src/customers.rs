@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::expr::Truth;
 use domain::facts::Facts;
-use domain::lifecycle::{Lifecycle, Scorecard, Segment};
+use domain::lifecycle::{self, Lifecycle, RiskModel, Segment};
 use domain::pace::{HandoffPace, Pace, pace};
 use domain::score;
 use jiff::Timestamp;
@@ -235,10 +235,11 @@ impl<'a> Selection<'a> {
 }
 
 fn band(name: String, lifecycle: &Lifecycle) -> Result<Band, Problem> {
-    fn names(card: Option<&Scorecard>) -> impl Iterator<Item = &str> {
-        card.into_iter().flat_map(|card| card.bands.iter().map(|band| band.name.as_str()))
+    fn names(bands: &[lifecycle::Band]) -> impl Iterator<Item = &str> {
+        bands.iter().map(|band| band.name.as_str())
     }
-    let (risk, health) = (lifecycle.risk.as_ref(), lifecycle.health.as_deref());
+    let risk = lifecycle.risk.as_ref().map_or(&[][..], RiskModel::bands);
+    let health = lifecycle.health.as_ref().map_or(&[][..], |card| &card.bands);
     if names(risk).any(|known| known == name) {
         Ok(Band::Risk(name))
     } else if names(health).any(|known| known == name) {

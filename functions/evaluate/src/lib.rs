@@ -31,7 +31,7 @@ pub async fn handle(
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime cannot be reached.
 pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
-    platform::lambda::serve_sweep("evaluate", decide, clock).await
+    platform::lambda::serve_sweep("evaluate", handle, clock).await
 }
 
 /// The stage step of one customer.

@@ -2,7 +2,8 @@
 //!
 //! On a schedule it visits every customer and asks the domain for the risk. A change of band is made
 //! true together with its journal entry; within a band only a move that people could see is
-//! written. Holds no rule and no SDK call.
+//! written. Where risk goes by what the workspace's own history teaches, that is learnt first when it
+//! is due. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
@@ -24,6 +25,10 @@ pub async fn handle(
     event: SweepEvent,
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
+    if let SweepEvent::Schedule(schedule) = &event {
+        // Before anybody is assessed, so that a run goes by one fit.
+        app.store.fit_where_due(schedule.scheduled_time).await?;
+    }
     sweep::handle(app, "score", decide, event, deadline).await
 }
 
@@ -32,7 +37,7 @@ pub async fn handle(
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime cannot be reached.
 pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
-    platform::lambda::serve_sweep("score", decide, clock).await
+    platform::lambda::serve_sweep("score", handle, clock).await
 }
 
 /// The assessment of one customer.

@@ -24,7 +24,7 @@ use crate::facts::Facts;
 use crate::journal::{Change, ChangeKind, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::period::Period;
-use crate::score::{self, Health, Risk};
+use crate::score::{self, Health, PROBABILITY, Risk};
 use crate::timeline::held_since;
 
 pub use provenance::{EventRef, Input, Origin};
@@ -325,9 +325,11 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                 }
             }
             ChangeKind::Risk => {
+                let said = |reason: &Reason| reason.inputs.get(PROBABILITY)?.as_f64();
                 let shares = entry.reasons.iter().filter_map(|reason| reason.value.as_f64());
+                let said = entry.reasons.iter().find_map(said);
                 status.risk = entry.to.clone().map(|band| RiskState {
-                    probability: shares.sum::<f64>().clamp(0.0, 1.0),
+                    probability: said.unwrap_or_else(|| shares.sum()).clamp(0.0, 1.0),
                     band,
                     band_since: entry.at,
                     at: entry.at,

@@ -195,6 +195,12 @@ impl<'a> Facts<'a> {
         self.tally(measure)?.last(self.as_of.as_second())
     }
 
+    /// What a measure counted by this instant, in the order of time.
+    #[must_use]
+    pub fn cells(&self, measure: usize) -> &'a [Cell] {
+        self.tally(measure).map_or(&[][..], |tally| tally.between(None, self.as_of.as_second()))
+    }
+
     /// A trait's value by now; `None` is missing.
     #[must_use]
     pub fn told(&self, index: usize) -> Option<&'a TraitState> {

@@ -5,11 +5,12 @@
 //! replay over history, in a test under a virtual clock and in an explanation.
 //!
 //! Where things live: [`lifecycle`] is the file and its checks, [`yaml`] how it is read, [`expr`]
-//! the language of its conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn events into a
-//! [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`] and
-//! [`standard`] decide, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is what
-//! people decide; [`timeline`] knows when an answer can change by itself; [`journal`] seals
-//! decisions; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
+//! the language of its conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn
+//! events into a [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`],
+//! [`alive`] and [`standard`] decide, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is
+//! what people decide; [`fitted`] is what a workspace's own history taught; [`timeline`] knows when an
+//! answer can change by itself; [`journal`] seals decisions, [`audit`] verifies that nobody changed
+//! them; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
 //! clock; [`explain`] says why, [`revision`] what would have been decided otherwise.
 //!
@@ -17,6 +18,7 @@
 //! knows no AWS, no network, no storage, no environment and no clock.
 
 pub mod alert;
+pub mod alive;
 pub mod audit;
 pub mod by_hand;
 pub mod cases;
@@ -29,6 +31,7 @@ pub mod explain;
 pub mod expr;
 pub mod facts;
 pub mod feed;
+pub mod fitted;
 pub mod fold;
 pub mod journal;
 pub mod lifecycle;

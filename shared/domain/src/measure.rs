@@ -98,6 +98,7 @@ pub struct Measures {
     list: Vec<Measure>,
     by_event: BTreeMap<String, Vec<usize>>,
     any_activity: Vec<usize>,
+    daily_days: u32,
     /// Changes whenever a profile folded before has to be folded again.
     pub fingerprint: u32,
     /// The longest any measure looks back, in days.
@@ -129,6 +130,11 @@ impl Measures {
         self.list.len() - 1
     }
 
+    /// Keeps days apart for at least so many days back, whatever windows ask for.
+    pub(crate) fn keep_daily(&mut self, days: u32) {
+        self.daily_days = self.daily_days.max(days);
+    }
+
     /// Closes the list: what is kept, for how long, and the fingerprint over `others` too: what
     /// else a fold depends on, such as the declared traits. The order of the file does not matter.
     pub(crate) fn seal(&mut self, margin_days: u32, others: &[&str]) {
@@ -141,7 +147,11 @@ impl Measures {
                 None => self.any_activity.push(index),
             }
         }
+        self.horizon_days = self.horizon_days.max(self.daily_days);
         let mut parts: Vec<String> = others.iter().map(|other| format!("{other:?}")).collect();
+        if self.daily_days > 0 {
+            parts.push(format!("daily {}", self.daily_days));
+        }
         parts.extend(self.list.iter().map(|measure| {
             format!("{} {:?} {:?}", measure.key, measure.keep_days, measure.shortest)
         }));

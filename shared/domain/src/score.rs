@@ -4,12 +4,14 @@
 //! weight). A missing factor earns nothing, so missing data never raises a score; it lowers the
 //! coverage, the share of the weights that was known, which is reported beside the score.
 
+use risk::band::band_of;
 use serde::Serialize;
 
+use crate::alive;
 use crate::expr::Row;
 use crate::facts::Facts;
 use crate::journal::{Reason, number_json, value_json};
-use crate::lifecycle::{Band, Factor};
+use crate::lifecycle::{Factor, RiskModel, Scorecard};
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,9 @@ mod tests;
 const GOOD_NEEDS_COVERAGE: f64 = 60.0;
 /// Below this coverage, in percent, risk cannot be told.
 const RISK_NEEDS_COVERAGE: f64 = 50.0;
+
+/// The input of a reason that tells the probability, where the reasons' values do not add up to it.
+pub const PROBABILITY: &str = "risk.probability";
 
 /// A health score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,7 +62,8 @@ pub struct Risk {
     pub band: String,
     /// The share of the weights whose factor was known, 0 to 1.
     pub coverage: f64,
-    /// What raises it, the strongest first; `value` is the share of the probability.
+    /// What raises it, the strongest first. Of a scorecard's factor `value` is its share of the
+    /// probability.
     pub reasons: Vec<Reason>,
 }
 
@@ -77,11 +83,17 @@ pub fn health(facts: &Facts<'_>) -> Option<Health> {
     Some(Health { score, band: card.bands[band].name.clone(), coverage: known / 100.0, factors })
 }
 
-/// The risk of a customer by scorecard: the share of the known weight that was not earned.
-/// `None` when the file has no risk model, or too little is known to tell.
+/// The risk of a customer. `None` when the file has no risk model, or too little is known to tell.
 #[must_use]
 pub fn risk(facts: &Facts<'_>) -> Option<Risk> {
-    let card = facts.lifecycle.risk.as_ref()?;
+    match facts.lifecycle.risk.as_ref()? {
+        RiskModel::Scorecard(card) => by_scorecard(facts, card),
+        RiskModel::Alive(model) => alive::risk(facts, model),
+    }
+}
+
+/// The share of the known weight of a scorecard that was not earned.
+fn by_scorecard(facts: &Facts<'_>, card: &Scorecard) -> Option<Risk> {
     let factors: Vec<(&Factor, FactorScore)> =
         card.factors.iter().map(|factor| (factor, weigh(factor, facts))).collect();
     let scores: Vec<FactorScore> = factors.iter().map(|(_, score)| score.clone()).collect();
@@ -105,11 +117,6 @@ pub fn risk(facts: &Facts<'_>) -> Option<Risk> {
         coverage: known / 100.0,
         reasons: reasons.into_iter().map(|(_, reason)| reason).collect(),
     })
-}
-
-/// The bands of a scorecard are never empty, and the first begins at 0.
-fn band_of(bands: &[Band], score: f64) -> usize {
-    bands.iter().rposition(|band| band.from <= score + 1e-9).unwrap_or(0)
 }
 
 fn known_weight(factors: &[FactorScore]) -> f64 {

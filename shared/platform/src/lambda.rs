@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, run, service_fn};
 use serde::de::DeserializeOwned;
@@ -10,17 +11,15 @@ use serde_json::value::RawValue;
 
 use crate::aws::Environment;
 use crate::clock::Clock;
-use crate::sweep::{
-    App, CUSTOMERS_PER_SEGMENT, Decide, SweepAnswer, SweepError, SweepEvent, deadline, handle,
-};
+use crate::sweep::{App, CUSTOMERS_PER_SEGMENT, SweepAnswer, SweepError, SweepEvent, deadline};
 
-/// Serves a sweep function until the environment is shut down.
+/// Serves a sweep function, of which `handle` answers an event, until the environment is shut down.
 ///
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime cannot be reached.
 pub async fn serve_sweep(
     function: &'static str,
-    decide: Decide,
+    handle: impl AsyncFn(&App, SweepEvent, Option<Instant>) -> Result<SweepAnswer, SweepError>,
     clock: Clock,
 ) -> Result<(), lambda_runtime::Error> {
     let environment = Environment::from_env(function, clock).await?;
@@ -28,13 +27,13 @@ pub async fn serve_sweep(
     let Environment { store, clock, telemetry, .. } = environment;
     let app = Arc::new(App { store, clock, queue, customers_per_segment: CUSTOMERS_PER_SEGMENT });
     run(service_fn(|event: LambdaEvent<Incoming<SweepEvent>>| {
-        let (app, telemetry) = (Arc::clone(&app), telemetry.clone());
+        let (app, telemetry, handle) = (Arc::clone(&app), telemetry.clone(), &handle);
         async move {
             let ends = deadline(event.context.deadline(), app.clock.now());
             // Boxed: the types of nested futures would grow beyond what the compiler follows.
             let work = Box::pin(async {
                 let event = event.payload.expected()?;
-                let answer = handle(&app, function, decide, event, ends).await;
+                let answer = handle(&app, event, ends).await;
                 answer.map_err(|error: SweepError| failure("SweepError", &error))
             });
             telemetry.measure(&app.store, work, SweepAnswer::counts).await

@@ -62,7 +62,7 @@ impl Costs {
 /// The band of a probability. Bands rise; the first takes what is below all.
 #[must_use]
 pub fn band_of(bands: &[Band], probability: f64) -> usize {
-    bands.iter().rposition(|band| band.from <= probability + 1e-12).unwrap_or(0)
+    bands.iter().rposition(|band| band.from <= probability + 1e-9).unwrap_or(0)
 }
 
 /// The band of a probability for a customer that was in `before`: it changes only when the

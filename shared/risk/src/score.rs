@@ -4,6 +4,7 @@ use crate::ebm::bins;
 use crate::feature::{Axis, Feature};
 use crate::logistic::Part;
 use crate::model::{Model, ModelError, sides_of};
+use crate::reason::{Words, words};
 use crate::special::sigmoid;
 use crate::table::Table;
 
@@ -15,6 +16,7 @@ pub struct Scorer {
     base: f64,
     /// How much each feature's own table moves the logit in training: its standard deviation.
     spread: Vec<f64>,
+    words: Vec<Words>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +71,8 @@ impl Scorer {
             .collect();
         let spread = model.features.iter().zip(&model.parts).map(|(f, p)| spread(f, p)).collect();
         let base = model.calibrator.logit(model.base);
-        Scorer { model, joints, base, spread }
+        let words = words(&model);
+        Scorer { model, joints, base, spread, words }
     }
 
     /// Reads a model and makes it ready.
@@ -96,6 +99,10 @@ impl Scorer {
     #[must_use]
     pub fn spread(&self) -> &[f64] {
         &self.spread
+    }
+
+    pub(crate) fn words(&self) -> &[Words] {
+        &self.words
     }
 
     /// The cells of a table's rows for this model, by feature; a column that is not there is missing

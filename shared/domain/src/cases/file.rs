@@ -376,7 +376,7 @@ impl Checker<'_> {
         let bands = |bands: &[crate::lifecycle::Band]| {
             bands.iter().map(|band| band.name.clone()).collect::<Vec<_>>()
         };
-        let mut risks = lifecycle.risk.as_ref().map_or(Vec::new(), |card| bands(&card.bands));
+        let mut risks = lifecycle.risk.as_ref().map_or(Vec::new(), |model| bands(model.bands()));
         risks.push("none".to_owned());
         let healths = lifecycle.health.as_ref().map_or(Vec::new(), |card| bands(&card.bands));
         let standards = named(lifecycle.standards.iter().map(|one| &*one.name).collect());

@@ -14,7 +14,7 @@ use crate::explain;
 use crate::expr::Truth;
 use crate::facts::Facts;
 use crate::journal::{ChangeKind, JournalEntry};
-use crate::lifecycle::{Lifecycle, Subject};
+use crate::lifecycle::{Lifecycle, RiskModel, Subject};
 use crate::period::DAY;
 use crate::replay::{Replay, in_order};
 use crate::score;
@@ -35,7 +35,7 @@ pub(super) fn run(cases: &Cases, lifecycle: &Lifecycle) -> Outcome {
     let mut fired = Fired::default();
     let outcomes = cases.list.iter().map(|case| Life::new(case, lifecycle).live(&mut fired));
     let cases = outcomes.collect();
-    let bands = lifecycle.risk.iter().flat_map(|card| &card.bands);
+    let bands = lifecycle.risk.iter().flat_map(RiskModel::bands);
     Outcome {
         cases,
         coverage: Coverage {

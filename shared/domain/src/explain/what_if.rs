@@ -11,7 +11,7 @@ use crate::decide::{StageStep, step_of};
 use crate::expr::{Condition, Name, Row, Type, Value};
 use crate::facts::{Facts, Supposed, Supposition};
 use crate::journal::value_json;
-use crate::lifecycle::{MetricKind, Slot};
+use crate::lifecycle::{MetricKind, RiskModel, Slot};
 use crate::period::Period;
 
 /// The furthest a number is tried away from what it is, in powers of two.
@@ -90,7 +90,7 @@ impl<'a> Trial<'a> {
                 _ => self.one_of([Supposition::Text("something".to_owned())]),
             },
             Slot::RiskBand => {
-                let bands = self.facts.lifecycle.risk.iter().flat_map(|card| &card.bands);
+                let bands = self.facts.lifecycle.risk.iter().flat_map(RiskModel::bands);
                 self.one_of(bands.map(|band| Supposition::Text(band.name.clone())))
             }
             _ => None,

@@ -271,8 +271,12 @@ pub struct Factor {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Risk {
-    /// `scorecard`.
+    /// `scorecard` or `alive`.
     pub model: Word,
+    /// With `alive`: the event that customers have again and again.
+    pub event: Option<Word>,
+    /// With `alive`: how far ahead is looked.
+    pub horizon: Option<Word>,
     /// The factors of the scorecard; those of `health` where they are absent.
     pub factors: Option<Spanned<Entries<Spanned<Factor>>>>,
     /// From which probability on a band begins.

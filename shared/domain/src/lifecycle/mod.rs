@@ -7,6 +7,7 @@ pub mod diagnostic;
 mod examine;
 mod file;
 mod load;
+mod model;
 mod names;
 mod overlays;
 pub mod presets;
@@ -23,8 +24,10 @@ pub use examine::{Survey, examine};
 pub use file::Subject;
 pub use load::load;
 pub(crate) use load::map_of;
+pub use model::{Alive, RiskModel};
 pub(crate) use names::Slot;
 pub use overlays::Rules;
+pub use risk::band::Band;
 pub use schema::{SCHEMA_FILE, schema};
 
 use crate::expr::{Condition, Expr, Type};
@@ -64,7 +67,7 @@ pub struct Lifecycle {
     /// The health scorecard, without overlays.
     pub health: Option<Arc<Scorecard>>,
     /// The risk model.
-    pub risk: Option<Scorecard>,
+    pub risk: Option<RiskModel>,
     /// Standards, in the order of the file, without overlays.
     pub standards: Vec<Arc<Standard>>,
     /// Sources of events, in the order of the file.
@@ -100,7 +103,10 @@ impl Lifecycle {
 
     /// The scorecard that risk is told by, where it is told by one.
     pub(crate) fn risk_card(&self) -> Option<&Scorecard> {
-        self.risk.as_ref()
+        match self.risk.as_ref()? {
+            RiskModel::Scorecard(card) => Some(card),
+            RiskModel::Alive(_) => None,
+        }
     }
 
     /// A feed by name.
@@ -325,15 +331,6 @@ pub struct Factor {
     pub worst: f64,
     /// The value that earns all of the weight.
     pub best: f64,
-}
-
-/// A band of a scorecard.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Band {
-    /// Its name.
-    pub name: String,
-    /// Where it begins.
-    pub from: f64,
 }
 
 /// Something the company promised itself.

@@ -18,6 +18,7 @@ mod exported;
 mod hierarchy;
 mod identity;
 mod log;
+mod models;
 mod personal;
 mod privacy;
 mod quarantine;
@@ -47,6 +48,7 @@ pub use decisions::{DecisionOutcome, Decisions, finding_id};
 pub use error::StoreError;
 pub use exported::{PackedEvent, customer_of_json};
 pub use log::LoggedEvent;
+pub use models::Learnt;
 pub use privacy::{Held, MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
 pub use quarantine::{Attempt, QuarantineFilter, Quarantined, SetAside};
 pub use read::{CustomerFilter, Page};
@@ -143,6 +145,18 @@ impl Store {
                 Arc::new(loaded)
             }
         };
+        self.go_on_with(lifecycle).await
+    }
+
+    /// Makes a lifecycle the one this process goes on with, after giving it what was learnt for it.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn go_on_with(
+        &self,
+        lifecycle: Arc<Lifecycle>,
+    ) -> Result<Arc<Lifecycle>, StoreError> {
+        let lifecycle = self.with_learnt(lifecycle).await?;
         self.remember_lifecycle(Arc::clone(&lifecycle));
         Ok(lifecycle)
     }

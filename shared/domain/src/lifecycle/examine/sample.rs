@@ -13,7 +13,7 @@ use jiff::civil::{Date, date};
 use super::conditions::Asked;
 use crate::expr::{Condition, Name, Row, Truth, Type, Value};
 use crate::journal::value_json;
-use crate::lifecycle::{Lifecycle, MetricKind, Scorecard, Slot};
+use crate::lifecycle::{Lifecycle, MetricKind, RiskModel, Slot};
 use crate::period::DAY;
 
 /// The most made-up customers one condition is asked about.
@@ -145,10 +145,6 @@ impl<'l> Samples<'l> {
         let words = |names: Vec<&str>| -> Vec<Tried> {
             names.into_iter().map(|name| Tried::Text(Arc::from(name))).collect()
         };
-        let bands = |card: Option<&Scorecard>| -> Vec<Tried> {
-            let bands = card.map_or(&[][..], |card| &card.bands);
-            words(bands.iter().map(|band| band.name.as_str()).collect())
-        };
         let mut values: Vec<Tried> = match Slot::of(slot) {
             Slot::Metric(index) => {
                 let kind = &self.lifecycle.metrics[index].kind;
@@ -187,7 +183,8 @@ impl<'l> Samples<'l> {
                 noted.chain(usual).chain([Tried::Missing]).collect()
             }
             Slot::RiskBand => {
-                let known = bands(self.lifecycle.risk_card());
+                let bands = self.lifecycle.risk.iter().flat_map(RiskModel::bands);
+                let known = words(bands.map(|band| band.name.as_str()).collect());
                 noted.chain(known).chain([Tried::Missing]).collect()
             }
             Slot::StageName => {

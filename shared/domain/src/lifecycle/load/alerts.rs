@@ -1,6 +1,6 @@
 //! Routes and receivers: who hears of what.
 
-use super::scores::risk_bands;
+use super::risk::risk_bands;
 use super::{Known, Loader, text};
 use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::{Receiver, Route, Stage, Standard};

@@ -4,6 +4,7 @@ mod alerts;
 mod feeds;
 mod metrics;
 mod overlays;
+mod risk;
 mod scores;
 mod stages;
 mod standards;
@@ -119,7 +120,10 @@ impl<'a> Loader<'a> {
             .as_ref()
             .map(|card| self.scorecard(&card.factors, &card.bands, 100.0, &scores::HEALTH_BANDS))
             .map(Arc::new);
-        let risk = file.risk.as_ref().and_then(|risk| self.risk(risk, file.health.as_ref()));
+        let risk = file
+            .risk
+            .as_ref()
+            .and_then(|risk| self.risk(risk, file.health.as_ref(), &mut measures));
         declare(
             &mut self.scope,
             "stage.name",

@@ -1,5 +1,6 @@
-//! Scorecards: health and churn risk.
+//! Scorecards and the bands of scores.
 
+use super::risk::risk_bands;
 use super::{Loader, words};
 use crate::expr::{Expected, Type};
 use crate::lifecycle::file::{self, File};
@@ -9,16 +10,6 @@ use crate::yaml::Spanned;
 
 /// The bands of a health scorecard that names none.
 pub(super) const HEALTH_BANDS: [&str; 3] = ["red", "yellow", "green"];
-/// The bands of risk where the file names none.
-const RISK_BANDS: [&str; 4] = ["low", "elevated", "high", "critical"];
-
-/// The names of the bands of risk.
-pub(super) fn risk_bands(risk: &file::Risk) -> Vec<&str> {
-    match risk.bands.0.as_slice() {
-        [] => RISK_BANDS.to_vec(),
-        bands => bands.iter().map(|(name, _)| name.value.as_str()).collect(),
-    }
-}
 
 impl Loader<'_> {
     /// What was decided earlier may be asked for: risk and health.
@@ -32,26 +23,6 @@ impl Loader<'_> {
         if file.health.is_some() {
             declare(&mut self.scope, "health.score", Type::Number, Slot::HealthScore, true);
         }
-    }
-
-    pub(super) fn risk(
-        &mut self,
-        risk: &file::Risk,
-        health: Option<&file::Scorecard>,
-    ) -> Option<Scorecard> {
-        self.refuse(&risk.drop_alert, "drop_alert");
-        if risk.model.value != "scorecard" {
-            let message = format!("the risk model `{}` is not supported yet", risk.model.value);
-            self.error(&risk.model.referenced, message).help =
-                Some("use `model: scorecard`".into());
-            return None;
-        }
-        let Some(factors) = risk.factors.as_ref().or(health.map(|card| &card.factors)) else {
-            self.error(&risk.model.referenced, "a scorecard needs `factors`").help =
-                Some("give them here, or under `health:`".into());
-            return None;
-        };
-        Some(self.scorecard(factors, &risk.bands, 1.0, &RISK_BANDS))
     }
 
     /// `scale` is the highest score: 100 for health, 1 for a probability.
@@ -94,6 +65,18 @@ impl Loader<'_> {
             let message = format!("the weights sum to {sum}, not to 100");
             self.error(&name.referenced, message);
         }
+        let bands = self.bands(bands, scale, usual);
+        Scorecard { factors: list, bands }
+    }
+
+    /// The bands of a score, from 0 up to below `scale`; `usual` ones of equal width where none is
+    /// named.
+    pub(super) fn bands(
+        &mut self,
+        bands: &file::Entries<Spanned<f64>>,
+        scale: f64,
+        usual: &[&str],
+    ) -> Vec<Band> {
         let mut result: Vec<Band> = Vec::new();
         for (name, from) in &bands.0 {
             if !(0.0..=scale).contains(&from.value) {
@@ -117,6 +100,6 @@ impl Loader<'_> {
                 .map(|(at, name)| Band { name: (*name).to_owned(), from: step * at as f64 })
                 .collect();
         }
-        Scorecard { factors: list, bands: result }
+        result
     }
 }
