@@ -212,3 +212,37 @@ fn the_walk_through_of_the_readme_works() {
         .collect();
     assert_eq!(versions, [3, 2, 1]);
 }
+
+/// The same on the purchases of a shop: the 2,357 customers of the CDNOW sample.
+#[test]
+fn the_walk_through_holds_on_the_purchases_of_a_shop() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/CDNOW_sample.txt");
+    let folder = tempfile::tempdir().unwrap();
+    let (at, now) = (folder.path(), "2026-06-30T23:00:00Z");
+    run(at, &["init", "--preset", "ecommerce"]);
+    run(at, &["import", sample, "--shift-to", "2026-06-30"]);
+    run(at, &["run", "evaluate", "--at", now]);
+
+    let valid = run(at, &["validate", "--data"]);
+    assert_eq!((&valid["valid"], &valid["warnings"]), (&json!(true), &json!([])));
+    run(at, &["test"]);
+    let same = run(at, &["plan", "--at", now, "--max-moves", "0"]);
+    assert_eq!((&same["empty"], &same["customers"]), (&json!(true), &json!(2_357)));
+
+    edit(at, "edited.yaml", "metrics.idle_days > 270, ", "metrics.idle_days > 90, ");
+    let failed = output(at, &["plan", "edited.yaml", "--at", now, "--max-moves", "2%", "--json"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    let told: Json = serde_json::from_slice(&failed.stdout).unwrap();
+    let first = &told["affected"][0];
+    assert_eq!((&first["proposed"], &first["lost"]), (&json!("lost"), &json!(true)), "{first}");
+    assert_eq!(first["reasons"][0]["expression"], "metrics.idle_days > 90");
+
+    edit(at, "lifecycle.yaml", "target: 45d", "target: 60d");
+    assert_eq!(run(at, &["apply", "--message", "new for longer", "--yes"])["version"], 2);
+    assert_eq!(run(at, &["rollback", "--yes"])["version"], 3);
+    let why = run(at, &["explain", "0001", "--at", now]);
+    let idle =
+        why["inputs"].as_array().unwrap().iter().find(|one| one["name"] == "metrics.idle_days");
+    assert_eq!(idle.unwrap()["event_count"], 1, "{why}");
+    assert_eq!(why["decided_by"]["config_version"], 1);
+}
