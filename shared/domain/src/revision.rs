@@ -14,7 +14,7 @@ use crate::decide::{assess_risk, step};
 use crate::event::Event;
 use crate::explain::status_at;
 use crate::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, RiskModel};
 use crate::replay::Replay;
 
 #[cfg(test)]
@@ -89,11 +89,13 @@ fn again(
                 None => (present, entry.rule.clone(), Vec::new()),
             })
         }
-        ChangeKind::Risk => {
+        // What is fitted to all customers was another fit then.
+        ChangeKind::Risk if matches!(lifecycle.risk, Some(RiskModel::Scorecard(_))) => {
             let (risk, _) = assess_risk(before, lifecycle, entry.at)?;
             Some((Some(risk.band), entry.rule.clone(), risk.reasons))
         }
         ChangeKind::Stage
+        | ChangeKind::Risk
         | ChangeKind::Finding
         | ChangeKind::Checkpoint
         | ChangeKind::Handoff

@@ -1,9 +1,14 @@
 //! The rules of revisions.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
+use risk::btyd::BgNbd;
 use serde_json::json;
 
 use super::*;
+use crate::alive::Rhythm;
+use crate::fitted::Fitted;
 use crate::replay::in_order;
 use crate::tests_support::{day, event, lifecycle};
 
@@ -88,6 +93,29 @@ fn decisions_of_another_file_are_left_alone() {
         [(event(0.0, "login", json!({})), 0.0), (event(5.0, "login", json!({ "n": 2 })), 11.0)];
     let (_, journal) = live(&first, &came, 12);
     assert_eq!(revisions(&second, &journal, &all(&came), day(5.0)), []);
+}
+
+#[test]
+fn risk_that_is_fitted_to_all_customers_is_not_judged_by_another_fit() {
+    let going_by = |alpha: f64| {
+        let mut lifecycle = lifecycle(
+            "version: 1
+metrics: { logins: { count: login } }
+stages: { any: { enter: { when: metrics.logins > 0 } } }
+risk: { model: alive, event: login, horizon: 30d, bands: { low: 0, high: 0.5 } }
+",
+        );
+        let (_, recipe) = lifecycle.to_fit().unwrap();
+        let params = BgNbd { r: 0.243, alpha, a: 0.793, b: 2.426 };
+        let rhythm = Rhythm { params, log_likelihood: 0.0 };
+        let fitted = Fitted { recipe, fitted_at: day(0.0), customers: 10, rhythm };
+        lifecycle.go_by(Some(Arc::new(fitted)));
+        lifecycle
+    };
+    let came = [0.0, 2.0, 4.0, 6.0].map(|at| (event(at, "login", json!({ "n": at })), at));
+    let (_, journal) = live(&going_by(3.0), &came, 60);
+    assert!(journal.iter().filter(|entry| entry.kind == ChangeKind::Risk).count() > 1);
+    assert_eq!(revisions(&going_by(300.0), &journal, &all(&came), day(0.0)), []);
 }
 
 proptest! {
