@@ -49,6 +49,7 @@ enum Command {
     Train(model::train::Args),
     Score(model::score::Args),
     Alive(model::alive::Args),
+    Models(model::versions::ModelsArgs),
     Run(run::RunArgs),
     Keys(keys::KeysArgs),
     Move(by_hand::MoveArgs),
@@ -110,7 +111,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         }
         Command::Simulate(args) => simulate::run(args).await,
         Command::Train(args) => {
-            model::train::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+            model::train::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).await
         }
         Command::Score(args) => {
             model::score::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
@@ -118,6 +119,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Alive(args) => {
             model::alive::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
         }
+        Command::Models(args) => model::versions::run(args, &mut std::io::stdout()).await,
         Command::Run(args) => run::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Move(args) => by_hand::move_customer(args).await,

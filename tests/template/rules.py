@@ -102,8 +102,8 @@ def schedule_input_faults(properties: dict[str, Any]) -> Iterator[str]:
         yield f"Input needs scheduled_time {SCHEDULED_TIME}: it is the run's now"
     if message.get("schedule") != properties.get("Name"):
         yield f"Input's schedule is {message.get('schedule')}, its Name {properties.get('Name')}"
-    if message.get("sweep") not in ("due", "all"):
-        yield f"Input's sweep is {message.get('sweep')}, want due or all"
+    if message.get("sweep") not in ("due", "all", "learn"):
+        yield f"Input's sweep is {message.get('sweep')}, want due, all or learn"
 
 
 @rule

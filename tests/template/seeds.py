@@ -56,7 +56,7 @@ SEEDS = [
     Seed("whole batch fails", "            # Ten is the most", "            FunctionResponseTypes: [ReportBatchItemFailures]\n", "", "no ReportBatchItemFailures"),
     Seed("stream that retries for ever", "  NotifyFunction:", "            MaximumRetryAttempts: 10\n", "", "no MaximumRetryAttempts"),
     Seed("stream that starts late", "  NotifyFunction:", "TRIM_HORIZON", "LATEST", "is not TRIM_HORIZON"),
-    Seed("function without a timeout", "  ScoreFunction:", "      Timeout: 300\n", "", "ScoreFunction: no Timeout"),
+    Seed("function without a timeout", "  ScoreFunction:", "      Timeout: 900\n", "", "ScoreFunction: no Timeout"),
     Seed("function without a log group", "  ScoreFunction:", "      LoggingConfig: { LogGroup: !Ref ScoreLogs }\n", "", "ScoreFunction: no log group"),
     Seed("log group kept for ever", "  ScoreLogs:", "      RetentionInDays: !Ref LogRetentionDays\n", "", "ScoreFunction: no log group of this template with a retention"),
     Seed("metrics filtered away", "    LoggingConfig:", "ApplicationLogLevel: TRACE", "ApplicationLogLevel: WARN", "would drop metric lines"),

@@ -118,3 +118,35 @@ async fn a_shop_of_strangers_teaches_nothing_and_nobody_is_judged() {
     assert_eq!((summary.visited, summary.changed), (30, 0));
     assert_eq!(pack.store.champion("alive").await.unwrap(), None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_a_week_the_history_teaches_who_leaves_and_a_double_fire_learns_once() {
+    let file = SHOP
+        .replace("model: alive", "model: leaving\n  leaves: { without: order }\n  lead: 7d")
+        .replace("horizon: 60d\n  bands: { low: 0, high: 0.5, critical: 0.8 }", "horizon: 30d");
+    let pack = Pack::open(None, LocalClock::manual(day(0))).await.unwrap();
+    pack.apply(&file).await.unwrap().unwrap();
+    let lifecycle = pack.store.lifecycle().await.unwrap();
+    pack.ingest.store.commit_bulk(&shoppers(), &lifecycle, day(160)).await.unwrap();
+
+    // The first night has nothing but the rhythm to go by.
+    score(&pack, "n1", 160).await;
+    assert_eq!(pack.store.champion("leaving").await.unwrap().unwrap().0, 1);
+    let learn = || pack.run(SweepFunction::Score, "score-learn", day(161), SweepKind::Learn);
+    let learnt = learn().await.unwrap();
+    assert_eq!((learnt.outcome, learnt.visited, learnt.changed), (RunOutcome::Done, 60, 1));
+    let again = learn().await.unwrap();
+    assert_eq!((again.outcome, again.changed), (RunOutcome::AlreadyDone, 1));
+    let champion = pack.store.champion_of("leaving").await.unwrap().unwrap();
+    assert_eq!((champion.version, champion.fitted.fitted_at), (2, day(161)));
+    let known = champion.fitted.knowledge.as_ref().unwrap();
+    assert!(known.model.positives >= 15 && champion.fitted.to_json().len() <= 65_536);
+    assert_eq!(pack.store.before_champion("leaving").await.unwrap(), Some(1));
+
+    // Who reads next goes by it, and so does the next night.
+    let lifecycle = pack.store.go_on_with(pack.store.lifecycle().await.unwrap()).await.unwrap();
+    assert_eq!(lifecycle.fitted().unwrap().hash(), champion.hash);
+    assert!(score(&pack, "n2", 162).await.changed > 0);
+    let versions = pack.store.learnt_versions("leaving").await.unwrap();
+    assert_eq!(versions.iter().map(|one| one.version).collect::<Vec<_>>(), [2, 1]);
+}

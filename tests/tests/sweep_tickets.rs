@@ -195,7 +195,7 @@ async fn a_run_that_was_cut_off_waits_for_its_lease_and_then_goes_on() {
     stack.store.start_run(&slot, stack.clock.now()).await.unwrap();
     assert_eq!(schedule(&app, at()).await.outcome, RunOutcome::Busy);
     assert_eq!(decided(&stack).await, (0, 0));
-    stack.clock.set(Some(at() + SignedDuration::from_mins(7)));
+    stack.clock.set(Some(at() + SignedDuration::from_mins(17)));
     assert_eq!(schedule(&app, at()).await.outcome, RunOutcome::Done);
     assert_eq!(decided(&stack).await, (10, 1));
 }

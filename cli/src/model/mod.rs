@@ -1,13 +1,15 @@
-//! `lifecycle train`, `lifecycle score` and `lifecycle alive`: models of churn from tables, and what
-//! they say.
+//! `lifecycle train`, `lifecycle score`, `lifecycle alive` and `lifecycle models`: models of churn from
+//! tables and from the workspace's own history, and what they say.
 //!
 //! The models themselves are the risk crate's; here are files, arguments and what a person reads.
 
 pub mod alive;
 mod card;
 mod file;
+pub mod learn;
 pub mod score;
 pub mod train;
+pub mod versions;
 
 use std::io::Write;
 use std::process::ExitCode;

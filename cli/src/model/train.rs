@@ -2,29 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use risk::metrics::Figures;
 use risk::table::is_missing;
 use risk::train::{FoldColumn, Rung, Task, Trained, own_folds, train};
 use serde_json::{Value as Json, json};
 
 use super::file::{Cells, Header};
-use super::{Usage, card, column, names, settle};
+use super::{Usage, card, column, learn, names, settle};
+use crate::simulate::instant;
+use crate::target::TargetArgs;
 
-/// Learn who leaves from a table
+/// Learn who leaves, from the workspace's history or from a table
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    long_about = "Learn who leaves from a table, and prove it.\n\n\
+    long_about = "Learn who leaves, and prove it.\n\n\
+Without --table it learns from the event log what the lifecycle file asks for, as in\n\n  \
+risk: { model: leaving, event: login, horizon: 60d, lead: 7d, leaves: { with: subscription_cancelled } }\n\n\
+Snapshots are taken of every customer on days of the past, of what had happened and was known by then; \
+windows that are not over teach nothing. It is tried on the last period, learnt from what was known \
+before it, and risk is told by it only if it is no worse there than what was learnt before.\n\n\
+With --table it learns from others' data. \
 A row is a customer, a column what is known of it; the target column says what became of it, as 0 or 1 or \
 as two words. The base rate, logistic regression and, with enough positives, an explainable boosting \
 machine are cross-validated on the same rows; a step up is taken only when it predicts unseen rows \
 better. Columns of text are categories; what is missing stays missing. The figures are of rows the \
 model had not seen; the model is then fitted on all rows.",
     after_long_help = "Examples:\n  \
+lifecycle train --dry-run                        what would be learnt, and how good it is\n  \
+lifecycle train --card card.html                 learn, keep, go by it if it is no worse\n  \
 lifecycle train --table customers.csv --target churned --out model.json\n  \
 lifecycle train --table customers.csv --target status --positive left --card card.html\n  \
 lifecycle train --table telco.csv --target y --folds f0,f1,f2 --categorical Contract,gender --json\n\n\
@@ -33,17 +44,20 @@ With --json, one object on standard output:\n  \
 \"mean\": {\"auc\", \"pr_auc\", \"log_loss\", \"brier\", \"ece\", \"lift10\"}, \"pooled\": {the same}, \"ece_floor\",\n   \
 \"folds\": [{\"column\", \"fold\", \"rows\", \"positives\", the figures}], \"ladder\": [{\"name\", \"kind\", \"mean\", \"pooled\"}],\n   \
 \"artifact_bytes\", \"hash\", \"seed\", \"notes\": […]}\n\
+Without --table: {\"model\", \"kind\", \"rung\", \"customers\", \"snapshots\", \"days\", \"left\", \"rhythm\", \"mean\", \"pooled\",\n   \
+\"later\": {\"day\", \"rows\", \"left\", \"figures\"}, \"ladder\", \"verdict\", \"watch\", \"promoted\", \"version\", \"champion\",\n   \
+\"dry_run\", \"artifact_bytes\", \"hash\", \"notes\"}\n\
 `mean` is over the folds; `pooled` is of all out-of-fold predictions of a fold column together. `ece` has \
 ten bins of equal count; `ece_floor` is what a perfectly calibrated model would show.\n\n\
 Exit codes: 0 done, 1 failed (the file, or nothing to learn from), 2 wrong use."
 )]
 pub struct Args {
     /// The table: separated by commas, semicolons, tabs or blanks, with names in the first row
-    #[arg(long, value_name = "FILE")]
-    pub table: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "target")]
+    pub table: Option<PathBuf>,
     /// The column that says what became of a customer
-    #[arg(long, value_name = "COL")]
-    pub target: String,
+    #[arg(long, value_name = "COL", requires = "table")]
+    pub target: Option<String>,
     /// Columns that say which fold of a cross-validation a row is in [default: five folds of its own]
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     pub folds: Vec<String>,
@@ -71,22 +85,37 @@ pub struct Args {
     /// Another number draws other folds and bags
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    /// Learn, show and keep nothing
+    #[arg(long, conflicts_with = "table")]
+    pub dry_run: bool,
+    /// Learn what was known by this instant [default: now]
+    #[arg(long, value_name = "INSTANT", value_parser = instant, conflicts_with = "table")]
+    pub at: Option<Timestamp>,
+    /// Make this lifecycle file the active one first
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
+    pub config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// The workspace whose history is learnt from
+    #[command(flatten)]
+    pub workspace: TargetArgs,
 }
 
 /// Trains, and prints the model card.
 ///
 /// # Errors
 /// When the table cannot be read, there is nothing to learn from, or the model cannot be written.
-pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<ExitCode> {
-    let done = train_table(args, out);
+pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<ExitCode> {
+    let done = match (&args.table, &args.target) {
+        (Some(table), Some(target)) => train_table(args, table, target, out),
+        _ => learn::run(args, out).await,
+    };
     settle(done, "train", err)
 }
 
-fn train_table(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
-    let cells = Cells::read(&args.table, Header::Needed)?;
+fn train_table(args: &Args, file: &Path, name: &str, out: &mut impl Write) -> Result<ExitCode> {
+    let cells = Cells::read(file, Header::Needed)?;
     let named = [&args.folds, &args.categorical, &args.ignore, &args.rising, &args.falling];
     let flags = ["--folds", "--categorical", "--ignore", "--rising", "--falling"];
     for (flag, named) in flags.iter().zip(named) {
@@ -94,17 +123,17 @@ fn train_table(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
             column(&cells, flag, &name)?;
         }
     }
-    let target = column(&cells, "--target", &args.target)?;
-    if names(&args.folds).contains(&args.target) {
+    let target = column(&cells, "--target", name)?;
+    if names(&args.folds).iter().any(|fold| fold == name) {
         return Err(Usage("--folds names the target column".to_owned()).into());
     }
     let mut notes = Vec::new();
-    let labels = Labels::of(&cells.column(target), args, &mut notes)?;
+    let labels = Labels::of(&cells.column(target), name, args, &mut notes)?;
     let folds = fold_columns(&cells, args, &labels)?;
     let mut table = cells.table(&names(&args.categorical));
     notes.splice(0..0, std::mem::take(&mut table.notes));
     let table = labels.keep(table);
-    let mut except = vec![args.target.as_str()];
+    let mut except = vec![name];
     except.extend(args.folds.iter().chain(&args.ignore).map(|name| name.trim()));
     let rising = names(&args.rising).into_iter().map(|name| (name, risk::ebm::Monotone::Rising));
     let falling = names(&args.falling).into_iter().map(|name| (name, risk::ebm::Monotone::Falling));
@@ -112,11 +141,13 @@ fn train_table(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
     let task = Task {
         table: &table,
         labels: &labels.labels,
-        target: &args.target,
+        target: name,
         positive: &labels.positive,
         except: &except,
         folds: &folds,
         monotone: &monotone,
+        context: &[],
+        few: &[],
         seed: args.seed,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
@@ -125,7 +156,7 @@ fn train_table(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     })
-    .with_context(|| format!("cannot learn {} from {}", args.target, args.table.display()))?;
+    .with_context(|| format!("cannot learn {name} from {}", file.display()))?;
     bar.finish_and_clear();
     trained.notes.splice(0..0, notes);
     save(args, &trained)?;
@@ -141,7 +172,7 @@ fn train_table(args: &Args, out: &mut impl Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
@@ -172,8 +203,7 @@ struct Labels {
 }
 
 impl Labels {
-    fn of(cells: &[&str], args: &Args, notes: &mut Vec<String>) -> Result<Labels> {
-        let target = &args.target;
+    fn of(cells: &[&str], target: &str, args: &Args, notes: &mut Vec<String>) -> Result<Labels> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut rows = Vec::with_capacity(cells.len());
         for (row, cell) in cells.iter().enumerate() {
@@ -318,15 +348,6 @@ fn answer(trained: &Trained) -> Json {
             merged(object, &fold.figures)
         })
         .collect();
-    let step = |rung: &Rung| {
-        json!({
-            "name": rung.name,
-            "kind": rung.kind,
-            "calibration": rung.calibration,
-            "mean": rung.mean,
-            "pooled": rung.pooled,
-        })
-    };
     json!({
         "kind": model.kind,
         "calibration": rung.calibration,
@@ -344,5 +365,16 @@ fn answer(trained: &Trained) -> Json {
         "hash": model.hash,
         "seed": model.seed,
         "notes": trained.notes,
+    })
+}
+
+/// A rung of the ladder as JSON.
+pub(super) fn step(rung: &Rung) -> Json {
+    json!({
+        "name": rung.name,
+        "kind": rung.kind,
+        "calibration": rung.calibration,
+        "mean": rung.mean,
+        "pooled": rung.pooled,
     })
 }

@@ -6,6 +6,7 @@ mod audit;
 mod commands;
 mod dev;
 mod kill;
+mod learn;
 mod model;
 mod plan;
 mod privacy;

@@ -3,15 +3,16 @@
 //! On a schedule it visits every customer and asks the domain for the risk. A change of band is made
 //! true together with its journal entry; within a band only a move that people could see is
 //! written. Where risk goes by what the workspace's own history teaches, that is learnt first when it
-//! is due. Holds no rule and no SDK call.
+//! is due; once a week everything is learnt anew. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
 use domain::decide::reassess;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
+use platform::learn;
 use platform::store::Decisions;
-use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent};
+use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent, SweepKind};
 use platform::{Clock, Versioned};
 
 pub use platform::sweep::App;
@@ -26,8 +27,12 @@ pub async fn handle(
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
     if let SweepEvent::Schedule(schedule) = &event {
+        if schedule.sweep == SweepKind::Learn {
+            let summary = learn::scheduled(app, "score", schedule, deadline).await?;
+            return Ok(SweepAnswer::Summary(summary));
+        }
         // Before anybody is assessed, so that a run goes by one fit.
-        app.store.fit_where_due(schedule.scheduled_time).await?;
+        learn::fit_where_due(&app.store, schedule.scheduled_time).await?;
     }
     sweep::handle(app, "score", decide, event, deadline).await
 }

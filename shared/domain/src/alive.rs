@@ -55,7 +55,7 @@ pub fn rhythm(histories: &[History]) -> Option<Rhythm> {
 #[must_use]
 pub fn fit(recipe: String, histories: &[History], now: Timestamp) -> Option<Fitted> {
     let rhythm = rhythm(histories)?;
-    Some(Fitted { recipe, fitted_at: now, customers: histories.len(), rhythm })
+    Some(Fitted { recipe, fitted_at: now, customers: histories.len(), rhythm, knowledge: None })
 }
 
 /// When a customer had an event, in days of the calendar, from the count of it; `None` where it never

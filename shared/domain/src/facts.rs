@@ -195,6 +195,30 @@ impl<'a> Facts<'a> {
         self.tally(measure)?.last(self.as_of.as_second())
     }
 
+    /// The calendar days of the last `over` seconds on which a measure counted something.
+    #[must_use]
+    pub fn days_with(&self, measure: usize, over: i64) -> f64 {
+        let (now, calendar) = (self.as_of.as_second(), &self.lifecycle.calendar);
+        let cells = self.tally(measure).map_or(&[][..], |t| t.between(Some(now - over), now));
+        let mut days = 0.0;
+        let mut last: Option<Date> = None;
+        for cell in cells {
+            let date = Timestamp::from_second(cell.at).map(|at| calendar.date(at)).ok();
+            if date != last {
+                days += 1.0;
+                last = date;
+            }
+        }
+        days
+    }
+
+    /// What a measure added up over so many days.
+    #[must_use]
+    pub fn count(&self, measure: usize, days: u32) -> f64 {
+        let now = self.as_of.as_second();
+        self.tally(measure).map_or(0.0, |t| t.total(Some(now - i64::from(days) * DAY), now))
+    }
+
     /// What a measure counted by this instant, in the order of time.
     #[must_use]
     pub fn cells(&self, measure: usize) -> &'a [Cell] {
@@ -250,7 +274,7 @@ impl<'a> Facts<'a> {
 }
 
 /// A date as senders write it: `2026-12-25`, or an instant whose local date counts.
-fn date_of(text: &str, lifecycle: &Lifecycle) -> Option<Date> {
+pub(crate) fn date_of(text: &str, lifecycle: &Lifecycle) -> Option<Date> {
     if text.len() > 10
         && let Ok(instant) = text.parse::<Timestamp>()
     {

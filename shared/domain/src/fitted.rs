@@ -9,10 +9,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::alive::Rhythm;
+use crate::learn::Knowledge;
 use crate::period::DAY;
 
 /// A fit is taken again after so many days: a company's customers change slowly.
 const REFIT_DAYS: i64 = 28;
+
+/// It is never larger, in bytes of JSON.
+pub const MOST_BYTES: usize = risk::model::MOST_BYTES;
 
 /// What was learnt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,9 @@ pub struct Fitted {
     pub customers: usize,
     /// The rhythm of the customers' events.
     pub rhythm: Rhythm,
+    /// A model of who leaves, where enough left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knowledge: Option<Knowledge>,
 }
 
 impl Fitted {

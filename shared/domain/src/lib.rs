@@ -8,8 +8,8 @@
 //! the language of its conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn
 //! events into a [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`],
 //! [`alive`] and [`standard`] decide, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is
-//! what people decide; [`fitted`] is what a workspace's own history taught; [`timeline`] knows when an
-//! answer can change by itself; [`journal`] seals decisions, [`audit`] verifies that nobody changed
+//! what people decide; [`learn`] is how a workspace's own history teaches, [`fitted`] what it taught;
+//! [`timeline`] knows when an answer can change by itself; [`journal`] seals decisions, [`audit`] verifies that nobody changed
 //! them; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
 //! clock; [`explain`] says why, [`revision`] what would have been decided otherwise.
@@ -34,6 +34,7 @@ pub mod feed;
 pub mod fitted;
 pub mod fold;
 pub mod journal;
+pub mod learn;
 pub mod lifecycle;
 pub mod measure;
 pub mod pace;

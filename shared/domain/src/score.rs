@@ -11,6 +11,7 @@ use crate::alive;
 use crate::expr::Row;
 use crate::facts::Facts;
 use crate::journal::{Reason, number_json, value_json};
+use crate::learn;
 use crate::lifecycle::{Factor, RiskModel, Scorecard};
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ pub struct Risk {
     /// The share of the weights whose factor was known, 0 to 1.
     pub coverage: f64,
     /// What raises it, the strongest first. Of a scorecard's factor `value` is its share of the
-    /// probability.
+    /// probability, of a learnt model's what it adds to the log-odds.
     pub reasons: Vec<Reason>,
 }
 
@@ -89,6 +90,7 @@ pub fn risk(facts: &Facts<'_>) -> Option<Risk> {
     match facts.lifecycle.risk.as_ref()? {
         RiskModel::Scorecard(card) => by_scorecard(facts, card),
         RiskModel::Alive(model) => alive::risk(facts, model),
+        RiskModel::Learned(model) => learn::risk(facts, model),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The adapters around the domain: DynamoDB, SNS, SQS tickets, settings, logs and metrics.
 //!
 //! This crate holds no business rule. Where things live: [`store`] is the four tables, [`sweep`]
-//! walks all customers or those that are due, [`publish`] sends messages, [`settings`] reads the
+//! walks all customers or those that are due, [`publish`] sends messages, [`learn`] has the history
+//! teach, [`settings`] reads the
 //! environment, [`telemetry`] writes logs and one metric event per invocation, [`aws`] builds the
 //! clients and [`lambda`] runs the loop.
 
@@ -10,6 +11,7 @@ pub mod clock;
 pub mod codec;
 pub mod handoff;
 pub mod lambda;
+pub mod learn;
 pub mod meter;
 pub mod publish;
 pub mod settings;

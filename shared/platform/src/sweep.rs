@@ -53,6 +53,8 @@ pub enum SweepKind {
     All,
     /// Those whose `due_at` has come.
     Due,
+    /// All, to learn from their history who leaves ([`crate::learn::scheduled`]): of `score` alone.
+    Learn,
 }
 
 /// A segment of a run, as it travels over SQS.

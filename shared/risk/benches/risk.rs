@@ -92,6 +92,8 @@ fn scoring(c: &mut Criterion) {
         except: &EXCEPT,
         folds: &folds,
         monotone: &[],
+        context: &[],
+        few: &[],
         seed: 42,
         threads: 2,
     };

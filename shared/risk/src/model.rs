@@ -167,9 +167,17 @@ impl Model {
         self.hash == self.digest()
     }
 
-    /// Seals it: joints that matter least go until it is small enough, and the hash is taken.
+    /// Seals it: joints that matter least go until it is as small as a model may be, and the hash is
+    /// taken.
     pub(crate) fn seal(&mut self) {
-        while self.to_json().len() + 80 > MOST_BYTES {
+        // The hash is yet to come.
+        self.shrink(MOST_BYTES - 80);
+    }
+
+    /// Makes it at most so many bytes of JSON, as far as that goes: joints that matter least go first.
+    /// The hash is taken anew.
+    pub fn shrink(&mut self, most_bytes: usize) {
+        while self.to_json().len() > most_bytes {
             let weight = |joint: &JointTable| -> i64 {
                 let sum: i64 = joint.thousandths.iter().map(|x| i64::from(x.abs())).sum();
                 sum * 100 / joint.thousandths.len().max(1) as i64

@@ -132,8 +132,8 @@ pub fn reasons<'m>(
     for Words { members, .. } in scorer.words() {
         let sum: f64 = members.iter().map(|&member| score.contributions[member]).sum();
         if sum.abs() >= LEAST {
-            // The member that says most speaks for all.
-            let strength = |member: usize| score.contributions[member].abs();
+            // The member that says most of it speaks for all.
+            let strength = |member: usize| score.contributions[member] * sum.signum();
             let most = |a: &&usize, b: &&usize| strength(**a).total_cmp(&strength(**b));
             if let Some(&speaker) = members.iter().max_by(most) {
                 sums.push((speaker, sum));

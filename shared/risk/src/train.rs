@@ -14,7 +14,7 @@ use crate::calibrate::{self, Fitted as Fitting};
 use crate::drift::Shares;
 use crate::ebm::{self, Monotone, alike};
 use crate::feature::{Axis, Feature, features, rounded};
-use crate::logistic;
+use crate::logistic::{self, Part};
 use crate::metrics::{Bin, Figures, calibration, ece_floor};
 use crate::model::{FORMAT, Kind, Model, machine_parts, regression_parts};
 use crate::random::Random;
@@ -47,10 +47,23 @@ pub struct Task<'a> {
     pub folds: &'a [FoldColumn],
     /// Columns whose rising number may only raise, or lower, the probability.
     pub monotone: &'a [(String, Monotone)],
+    /// Columns that tell who somebody is, which nobody can act upon.
+    pub context: &'a [&'a str],
+    /// Regressions on a few columns, which are tried before that on all.
+    pub few: &'a [Few<'a>],
     /// What chance starts from.
     pub seed: u64,
     /// How many threads work.
     pub threads: usize,
+}
+
+/// A regression on a few columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Few<'a> {
+    /// What it is called.
+    pub name: &'static str,
+    /// The columns; those that are not there are passed over.
+    pub columns: &'a [&'a str],
 }
 
 /// One cross-validation: the fold of each row.
@@ -165,15 +178,18 @@ pub fn own_folds(labels: &[bool], count: usize, seed: u64) -> FoldColumn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Candidate {
     BaseRate,
+    /// One of the task's.
+    Few(usize),
     Logistic,
     Pairs,
     Triples,
 }
 
 impl Candidate {
-    fn name(self) -> &'static str {
+    fn name(self, task: &Task<'_>) -> &'static str {
         match self {
             Candidate::BaseRate => "base rate",
+            Candidate::Few(place) => task.few[place].name,
             Candidate::Logistic => "ridge logistic regression",
             Candidate::Pairs => "explainable boosting machine",
             Candidate::Triples => "explainable boosting machine with triples",
@@ -183,7 +199,7 @@ impl Candidate {
     fn kind(self) -> Kind {
         match self {
             Candidate::BaseRate => Kind::BaseRate,
-            Candidate::Logistic => Kind::Logistic,
+            Candidate::Few(_) | Candidate::Logistic => Kind::Logistic,
             Candidate::Pairs | Candidate::Triples => Kind::Ebm,
         }
     }
@@ -214,7 +230,9 @@ pub fn train(
     if found.is_empty() {
         return Err(TrainError::NoFeatures(notes));
     }
-    let mut candidates = vec![Candidate::BaseRate, Candidate::Logistic];
+    let mut candidates = vec![Candidate::BaseRate];
+    candidates.extend((0..task.few.len()).map(Candidate::Few));
+    candidates.push(Candidate::Logistic);
     if positives >= EBM_POSITIVES {
         candidates.extend([Candidate::Pairs, Candidate::Triples]);
     } else {
@@ -277,6 +295,9 @@ fn fit_candidates(
         .map(|candidate| match candidate {
             Candidate::BaseRate => Fitted::Constant(rate),
             Candidate::Logistic => Fitted::Regression(logistic::fit(features, cells, labels)),
+            Candidate::Few(place) => {
+                Fitted::Regression(fit_few(task.few[*place].columns, features, cells, labels))
+            }
             Candidate::Pairs | Candidate::Triples => {
                 let machines =
                     machines.get_or_insert_with(|| fit_machines(task, features, cells, labels));
@@ -287,6 +308,26 @@ fn fit_candidates(
             }
         })
         .collect()
+}
+
+/// A regression on a few of the features: the parts of the others are nothing.
+fn fit_few(
+    columns: &[&str],
+    features: &[Feature],
+    cells: &[Vec<f64>],
+    labels: &[bool],
+) -> logistic::Regression {
+    let is_looked_at = |place: &usize| columns.contains(&features[*place].name.as_str());
+    let places: Vec<usize> = (0..features.len()).filter(is_looked_at).collect();
+    let some: Vec<Feature> = places.iter().map(|&place| features[place].clone()).collect();
+    let their: Vec<Vec<f64>> = places.iter().map(|&place| cells[place].clone()).collect();
+    let fitted = logistic::fit(&some, &their, labels);
+    let mut parts: Vec<Part> =
+        features.iter().map(|feature| Part::Table(vec![0.0; feature.axis.bins()])).collect();
+    for (place, part) in places.into_iter().zip(fitted.parts) {
+        parts[place] = part;
+    }
+    logistic::Regression { base: fitted.base, parts }
 }
 
 fn fit_machines(
@@ -432,7 +473,7 @@ fn rung(
     let each: Vec<Figures> = folds.iter().map(|fold| fold.figures).collect();
     let pooled: Vec<Figures> = probabilities.iter().map(|p| Figures::of(p, labels)).collect();
     Rung {
-        name: candidate.name(),
+        name: candidate.name(task),
         kind: candidate.kind(),
         calibration: calibration_name,
         mean: Figures::mean(&each),
@@ -457,11 +498,16 @@ fn gains(probabilities: &[f64], labels: &[bool]) -> Vec<f64> {
 fn fit_final(task: &Task<'_>, candidate: Candidate, judged: &(Rung, Fitting)) -> Model {
     let all: Vec<usize> = (0..task.labels.len()).collect();
     let mut features = learnable(task, &all);
+    if let Candidate::Few(place) = candidate {
+        features.retain(|feature| task.few[place].columns.contains(&feature.name.as_str()));
+    }
+    for feature in &mut features {
+        feature.is_context = task.context.contains(&feature.name.as_str());
+    }
     let cells = cells_of(&features, task.table, &all);
     name_families(&mut features, &cells);
     let fitted = fit_candidates(task, &features, &cells, task.labels, &[candidate]);
-    let none =
-        || features.iter().map(|f| logistic::Part::Table(vec![0.0; f.axis.bins()])).collect();
+    let none = || features.iter().map(|f| Part::Table(vec![0.0; f.axis.bins()])).collect();
     let (base, parts, sides, joints) = match fitted.first() {
         Some(Fitted::Machine(machine)) => {
             let (parts, sides, joints) = machine_parts(machine);

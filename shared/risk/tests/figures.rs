@@ -74,6 +74,8 @@ fn trained(data: &Data, folds: &[FoldColumn], threads: usize) -> Trained {
         except: &["y", "f0", "f1", "f2"],
         folds,
         monotone: &[],
+        context: &[],
+        few: &[],
         seed: 42,
         threads,
     };

@@ -31,7 +31,7 @@ fn fitted() -> Lifecycle {
     let mut lifecycle = lifecycle(YAML);
     let (_, recipe) = lifecycle.to_fit().unwrap();
     let rhythm = Rhythm { params: CDNOW, log_likelihood: 0.0 };
-    let fitted = Fitted { recipe, fitted_at: day(0.0), customers: 2_357, rhythm };
+    let fitted = Fitted { recipe, fitted_at: day(0.0), customers: 2_357, rhythm, knowledge: None };
     lifecycle.go_by(Some(Arc::new(fitted)));
     lifecycle
 }

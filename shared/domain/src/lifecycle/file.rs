@@ -267,16 +267,36 @@ pub struct Factor {
     pub best: Spanned<f64>,
 }
 
+/// What counts as leaving: an event that happens, one that does not, or a date that passes without one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Leaves {
+    /// Who has this event has left.
+    pub with: Option<Word>,
+    /// Who does not have this event has left.
+    pub without: Option<Word>,
+    /// The trait that tells the date by which `without` has to happen.
+    pub renewal: Option<Word>,
+}
+
 /// Churn risk.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Risk {
-    /// `scorecard` or `alive`.
+    /// `scorecard`, `alive`, or the name of a model that is learnt.
     pub model: Word,
-    /// With `alive`: the event that customers have again and again.
+    /// The event that customers have again and again; not of a scorecard.
     pub event: Option<Word>,
-    /// With `alive`: how far ahead is looked.
+    /// How far ahead is looked; not of a scorecard.
     pub horizon: Option<Word>,
+    /// Of a model that is learnt: what counts as leaving.
+    pub leaves: Option<Spanned<Leaves>>,
+    /// Of a model that is learnt: how long before leaving it is to be told; a week where it is absent.
+    pub lead: Option<Word>,
+    /// Of a model that is learnt: the events it looks at; those of the metrics where it is absent.
+    pub learn_from: Option<Spanned<Vec<Word>>>,
+    /// Of a model that is learnt: metrics and traits that it does not look at.
+    pub ignore: Option<Spanned<Vec<Word>>>,
     /// The factors of the scorecard; those of `health` where they are absent.
     pub factors: Option<Spanned<Entries<Spanned<Factor>>>>,
     /// From which probability on a band begins.

@@ -24,7 +24,9 @@ pub use examine::{Survey, examine};
 pub use file::Subject;
 pub use load::load;
 pub(crate) use load::map_of;
-pub use model::{Alive, RiskModel};
+#[cfg(test)]
+pub(crate) use model::by_share;
+pub use model::{Alive, Learned, Leaves, Ready, RiskModel};
 pub(crate) use names::Slot;
 pub use overlays::Rules;
 pub use risk::band::Band;
@@ -105,7 +107,7 @@ impl Lifecycle {
     pub(crate) fn risk_card(&self) -> Option<&Scorecard> {
         match self.risk.as_ref()? {
             RiskModel::Scorecard(card) => Some(card),
-            RiskModel::Alive(_) => None,
+            RiskModel::Alive(_) | RiskModel::Learned(_) => None,
         }
     }
 

@@ -108,7 +108,7 @@ risk: { model: alive, event: login, horizon: 30d, bands: { low: 0, high: 0.5 } }
         let (_, recipe) = lifecycle.to_fit().unwrap();
         let params = BgNbd { r: 0.243, alpha, a: 0.793, b: 2.426 };
         let rhythm = Rhythm { params, log_likelihood: 0.0 };
-        let fitted = Fitted { recipe, fitted_at: day(0.0), customers: 10, rhythm };
+        let fitted = Fitted { recipe, fitted_at: day(0.0), customers: 10, rhythm, knowledge: None };
         lifecycle.go_by(Some(Arc::new(fitted)));
         lifecycle
     };

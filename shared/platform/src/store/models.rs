@@ -5,25 +5,21 @@
 
 use std::sync::Arc;
 
-use domain::alive::{self, history};
-use domain::facts::Facts;
 use domain::fitted::Fitted;
-use domain::lifecycle::{Lifecycle, RiskModel};
+use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 
 use super::attributes::{Item, Reader, b, item, key, n, s};
 use super::control::PutOutcome;
-use super::{CustomerFilter, Store, StoreError};
+use super::{Store, StoreError};
 use crate::codec;
 
-/// A fit rests on at most this many customers. A scan goes by the hashes of keys, so that the first
-/// ones it gives are any of them.
-const MOST_CUSTOMERS: usize = 50_000;
-const PAGE: i32 = 1_000;
-/// After a change of the lifecycle file at most this many customers are folded again for a fit; the
-/// run that comes after it does the others, and the next fit has them all.
-const MOST_REFOLDED: usize = 5_000;
+/// The most versions of a name that are looked through.
+const MOST_VERSIONS: i32 = 1_000;
+/// How often a version is written anew because somebody else wrote one of its number.
+const TRIES: u32 = 4;
 const CHAMPION: &str = "champion";
+const VERSION: &str = "version#";
 
 /// A version of what was learnt under a name.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +37,7 @@ fn partition(name: &str) -> String {
 }
 
 fn version_key(version: u64) -> String {
-    format!("version#{version:08}")
+    format!("{VERSION}{version:08}")
 }
 
 fn learnt_of(found: &Item) -> Result<Learnt, StoreError> {
@@ -79,30 +75,69 @@ impl Store {
         found.as_ref().map(learnt_of).transpose()
     }
 
-    /// Keeps what was learnt under a name as the next version after `last`; `None` when that version
-    /// was written by somebody else meanwhile.
+    /// What is gone by under a name, whole.
     ///
     /// # Errors
-    /// When the table cannot be written.
-    pub async fn keep_learnt(
-        &self,
-        name: &str,
-        fitted: &Fitted,
-        last: u64,
-    ) -> Result<Option<Learnt>, StoreError> {
-        let (version, hash) = (last + 1, fitted.hash());
-        let mut found = key(&partition(name), &version_key(version));
-        found.extend(item([
-            ("version", n(version)),
-            ("hash", s(hash.as_str())),
-            ("fitted_at", s(fitted.fitted_at.to_string())),
-            ("body", b(codec::shrink(&fitted.to_json()))),
-        ]));
-        let absent = Some(("attribute_not_exists(pk)", Item::new()));
-        Ok(match self.put_control(found, absent).await? {
-            PutOutcome::Put => Some(Learnt { version, hash, fitted: Arc::new(fitted.clone()) }),
-            PutOutcome::Exists => None,
-        })
+    /// As [`Store::champion`] and [`Store::learnt`].
+    pub async fn champion_of(&self, name: &str) -> Result<Option<Learnt>, StoreError> {
+        match self.champion(name).await? {
+            Some((version, _)) => self.learnt(name, version).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The version that was gone by before the champion; `None` where there was none.
+    ///
+    /// # Errors
+    /// When the table cannot be read or the item is damaged.
+    pub async fn before_champion(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let Some(found) = self.get_control(&partition(name), CHAMPION, true).await? else {
+            return Ok(None);
+        };
+        let before: u64 = Reader { table: "control", item: &found }.number("before")?;
+        Ok((before > 0).then_some(before))
+    }
+
+    /// The versions that were learnt under a name, the newest first.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or an item is damaged or was changed.
+    pub async fn learnt_versions(&self, name: &str) -> Result<Vec<Learnt>, StoreError> {
+        let (items, _) = self.query_control(&partition(name), MOST_VERSIONS, None, false).await?;
+        let is_version = |found: &&Item| {
+            let read = Reader { table: "control", item: found };
+            read.maybe_text("sk").is_some_and(|sk| sk.starts_with(VERSION))
+        };
+        items.iter().filter(is_version).map(learnt_of).collect()
+    }
+
+    /// Keeps what was learnt under a name as the next version.
+    ///
+    /// # Errors
+    /// When the table cannot be written, or others keep writing versions meanwhile.
+    pub async fn keep_learnt(&self, name: &str, fitted: &Fitted) -> Result<Learnt, StoreError> {
+        let hash = fitted.hash();
+        for _ in 0..TRIES {
+            let (newest, _) = self.query_control(&partition(name), 1, None, false).await?;
+            let last = newest.first().map_or(Ok(0), |found| {
+                let read = Reader { table: "control", item: found };
+                // Versions come after the champion, in the order of keys.
+                read.number::<u64>("version")
+            })?;
+            let version = last + 1;
+            let mut found = key(&partition(name), &version_key(version));
+            found.extend(item([
+                ("version", n(version)),
+                ("hash", s(hash.as_str())),
+                ("fitted_at", s(fitted.fitted_at.to_string())),
+                ("body", b(codec::shrink(&fitted.to_json()))),
+            ]));
+            let absent = Some(("attribute_not_exists(pk)", Item::new()));
+            if self.put_control(found, absent).await? == PutOutcome::Put {
+                return Ok(Learnt { version, hash, fitted: Arc::new(fitted.clone()) });
+            }
+        }
+        Err(StoreError::Conflict(TRIES))
     }
 
     /// Goes by a version from now on, if `was` (0 for none) is what was gone by: whether it did.
@@ -144,55 +179,5 @@ impl Store {
         let mut with = Lifecycle::clone(&lifecycle);
         with.go_by(learnt.map(|learnt| learnt.fitted));
         Ok(Arc::new(with))
-    }
-
-    /// Fits the rhythm that a lifecycle goes by where that is due, and goes on with it.
-    ///
-    /// # Errors
-    /// When the tables cannot be read or written.
-    pub async fn fit_where_due(&self, now: Timestamp) -> Result<(), StoreError> {
-        let lifecycle = self.lifecycle().await?;
-        let Some((name, recipe)) = lifecycle.to_fit() else { return Ok(()) };
-        if !Fitted::is_due(lifecycle.fitted().map(AsRef::as_ref), &recipe, now) {
-            return Ok(());
-        }
-        let Some(RiskModel::Alive(model)) = &lifecycle.risk else { return Ok(()) };
-        let (mut histories, mut refolded) = (Vec::new(), 0);
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = self.customers(&CustomerFilter::default(), PAGE, cursor.as_deref()).await?;
-            for found in page.items {
-                let is_folded = found.customer.profile.measures == lifecycle.measures.fingerprint;
-                if !is_folded && refolded == MOST_REFOLDED {
-                    continue;
-                }
-                refolded += usize::from(!is_folded);
-                match self.refold(found, &lifecycle, now).await {
-                    Ok(found) => {
-                        let facts = Facts::new(&found.customer, &lifecycle, now);
-                        histories.extend(history(&facts, model.measure));
-                    }
-                    Err(error) => tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "a customer was left out of a fit"
-                    ),
-                }
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() || histories.len() >= MOST_CUSTOMERS {
-                break;
-            }
-        }
-        let Some(fitted) = alive::fit(recipe, &histories, now) else { return Ok(()) };
-        let was = self.champion(name).await?.map_or(0, |(version, _)| version);
-        // Of two runs that fit at once the first is gone by.
-        if let Some(learnt) = self.keep_learnt(name, &fitted, was).await?
-            && self.promote(name, &learnt, was, now).await?
-        {
-            let mut with = Lifecycle::clone(&lifecycle);
-            with.go_by(Some(learnt.fitted));
-            self.remember_lifecycle(Arc::new(with));
-        }
-        Ok(())
     }
 }

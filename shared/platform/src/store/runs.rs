@@ -13,7 +13,7 @@ use crate::meter::Access;
 
 /// A run that said nothing for so long was cut off, and another may go on with it. Longer than a
 /// function may live.
-const LEASE: SignedDuration = SignedDuration::from_mins(6);
+const LEASE: SignedDuration = SignedDuration::from_mins(16);
 /// For how long a run is remembered.
 const KEEP_DAYS: i64 = 14;
 

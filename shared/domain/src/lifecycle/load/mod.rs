@@ -120,10 +120,9 @@ impl<'a> Loader<'a> {
             .as_ref()
             .map(|card| self.scorecard(&card.factors, &card.bands, 100.0, &scores::HEALTH_BANDS))
             .map(Arc::new);
-        let risk = file
-            .risk
-            .as_ref()
-            .and_then(|risk| self.risk(risk, file.health.as_ref(), &mut measures));
+        let risk = file.risk.as_ref().and_then(|risk| {
+            self.risk(risk, file.health.as_ref(), (&traits, &metrics), &mut measures)
+        });
         declare(
             &mut self.scope,
             "stage.name",
