@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::{Event as StreamEvent, EventRecord};
+use domain::audit::first_break;
 use domain::event::Event;
-use domain::journal::{JournalEntry, first_break};
+use domain::journal::JournalEntry;
 use domain::lifecycle::{Lifecycle, load};
 use jiff::{SignedDuration, Timestamp};
 use lifecycle::clock::LocalClock;

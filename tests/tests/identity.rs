@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use domain::audit::first_break;
 use domain::customer::Profile;
 use domain::decide::decide;
 use domain::fold::{Scope, fold};
-use domain::journal::first_break;
 use domain::lifecycle::{Lifecycle, load};
 use jiff::Timestamp;
 use platform::store::{CustomerFilter, Decisions};

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+use domain::audit::first_break;
 use domain::event::Event;
-use domain::journal::{ChangeKind, first_break};
+use domain::journal::ChangeKind;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle::clock::LocalClock;
 use lifecycle::pack::{Pack, SweepFunction};

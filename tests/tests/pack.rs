@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use domain::audit::first_break;
 use domain::event::Event;
-use domain::journal::first_break;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle::clock::LocalClock;
 use lifecycle::pack::{Pack, SweepFunction};

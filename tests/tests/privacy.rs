@@ -145,7 +145,7 @@ impl World {
             let page = self.store().journal(&CustomerKey::stored(&key), 1_000, None).await;
             let mut entries = page.unwrap().items;
             entries.reverse();
-            assert_eq!(domain::journal::first_break(&entries), None, "{key}");
+            assert_eq!(domain::audit::first_break(&entries), None, "{key}");
             journals.push((key, entries));
         }
         journals

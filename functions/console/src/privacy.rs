@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::page::{List, MAX_BYTES, PageParameters, PageRequest};
-use crate::problem::{Errors, Problem};
+use crate::problem::{Errors, ItemErrors, Problem};
 
 /// The longest id, in bytes: that of a customer's key.
 const MAX_ID_BYTES: usize = 512;
@@ -222,7 +222,7 @@ pub(crate) async fn requests(
     responses(
         (status = 200, description = "The request.", body = PrivacyRequest),
         Errors,
-        (status = 404, description = "There is no such request.", body = Problem, content_type = "application/problem+json"),
+        ItemErrors,
     )
 )]
 pub(crate) async fn request(
@@ -249,7 +249,7 @@ pub(crate) async fn request(
     responses(
         (status = 200, description = "What is held; empty lists where there is nothing.", body = Object),
         Errors,
-        (status = 404, description = "Nothing is held about this id.", body = Problem, content_type = "application/problem+json"),
+        ItemErrors,
     )
 )]
 pub(crate) async fn export(

@@ -65,6 +65,15 @@ pub(crate) enum CustomerErrors {
     NotFound(Problem),
 }
 
+/// The errors of routes about one thing that has an id.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers in the document")]
+pub(crate) enum ItemErrors {
+    /// There is nothing with this id.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
 /// The errors of routes by which people decide.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers in the document")]

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::page::{List, PageParameters, PageRequest, Parameters, fitting, given};
-use crate::problem::{Errors, Problem};
+use crate::problem::{Errors, ItemErrors, Problem};
 
 /// How many items one request may have taken again.
 const MAX_REPLAYED: usize = 10_000;
@@ -142,7 +142,7 @@ fn gone() -> Problem {
     responses(
         (status = 200, description = "The item.", body = Quarantined),
         Errors,
-        (status = 404, description = "There is no such item.", body = Problem, content_type = "application/problem+json"),
+        ItemErrors,
     )
 )]
 pub(crate) async fn quarantined_item(
@@ -164,7 +164,7 @@ pub(crate) async fn quarantined_item(
     responses(
         (status = 204, description = "It is gone."),
         Errors,
-        (status = 404, description = "There is no such item.", body = Problem, content_type = "application/problem+json"),
+        ItemErrors,
     )
 )]
 pub(crate) async fn drop_quarantined_item(
@@ -214,7 +214,7 @@ pub(crate) enum ReplayedOutcome {
     responses(
         (status = 200, description = "What came of it.", body = Replayed),
         Errors,
-        (status = 404, description = "There is no such item.", body = Problem, content_type = "application/problem+json"),
+        ItemErrors,
     )
 )]
 pub(crate) async fn replay_quarantined_item(

@@ -117,6 +117,14 @@ impl Chain {
     }
 }
 
+/// The number of the first entry of a whole journal that is not as it was written.
+#[must_use]
+pub fn first_break(entries: &[JournalEntry]) -> Option<u64> {
+    let mut chain = Chain::default();
+    let mut places = (1..).zip(entries);
+    places.find_map(|(place, entry)| chain.follow(place, Some(entry))).map(|(number, _)| number)
+}
+
 /// One hash over the last entries of all journals, whatever order they are read in: SHA-256 over
 /// their hashes as lower-case hexadecimal text, sorted, each followed by a line feed.
 #[must_use]

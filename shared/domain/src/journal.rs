@@ -7,7 +7,7 @@
 //! customer's id, which is only its key, and no free text that a trait was told to be. Where a reason
 //! read such a text, the entry says that it was [`KNOWN`]; numbers, dates, answers and the words that
 //! the lifecycle file lists stand as they were read. So erasing a person changes no entry, and a
-//! chain verifies before and after ([`first_break`]).
+//! chain verifies before and after ([`crate::audit`]).
 
 use std::collections::BTreeMap;
 
@@ -358,19 +358,4 @@ fn impersonal(reason: &Reason, lifecycle: &Lifecycle) -> Reason {
         }
     }
     reason
-}
-
-/// The first entry of a chain, in rising order, that does not follow from the ones before.
-#[must_use]
-pub fn first_break(entries: &[JournalEntry]) -> Option<u64> {
-    let mut prev = String::new();
-    let mut seq = 0;
-    for entry in entries {
-        if entry.seq != seq + 1 || entry.prev != prev || !entry.is_intact() {
-            return Some(entry.seq);
-        }
-        seq = entry.seq;
-        prev.clone_from(&entry.hash);
-    }
-    None
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::audit::first_break;
 use crate::customer::{Profile, Status};
 use crate::tests_support::{customer, day, lifecycle, run};
 

@@ -493,6 +493,7 @@ impl Store {
         self.put_control(found, None).await.map(|_| ())
     }
 
+    /// A page of the items under a key of `control`.
     pub(super) async fn query_control(
         &self,
         pk: &str,
@@ -500,22 +501,18 @@ impl Store {
         start: Option<Item>,
         forward: bool,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let table = &self.tables.control;
-        let output = self
-            .client
-            .query()
-            .table_name(table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(pk))
+        let query = self
+            .query_under(&self.tables.control, pk)
             .scan_index_forward(forward)
             .limit(limit)
-            .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            .set_exclusive_start_key(start);
+        let output = self.one_page(query).await?;
         Ok((output.items.unwrap_or_default(), output.last_evaluated_key))
+    }
+
+    /// Every item under a key of `control`.
+    pub(super) async fn query_all_control(&self, pk: &str) -> Result<Vec<Item>, StoreError> {
+        self.all_pages(self.query_under(&self.tables.control, pk)).await
     }
 }
 

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use super::attributes::{Item, Reader, b, item, key, n, s};
+use super::attributes::{Reader, b, item, key, n, s};
 use super::bulk::BATCH;
 use super::commit::due;
 use super::control::finding_of;
@@ -36,7 +36,6 @@ use super::quarantine::quarantined_of;
 use super::suppression::Person;
 use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::codec;
-use crate::meter::Access;
 
 const MAX_CONFLICTS: u32 = 12;
 /// Where a call says whom it is about.
@@ -348,28 +347,8 @@ impl Store {
     /// made from it, so that a burial that was cut off goes on at the same one.
     async fn bury_journal(&self, of: &CustomerKey) -> Result<(), StoreError> {
         let table = &self.tables.journal;
-        let mut entries: Vec<Item> = Vec::new();
-        let mut start = None;
-        loop {
-            let output = self
-                .client
-                .query()
-                .table_name(table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(of.as_str()))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(StoreError::call("Query", table))?;
-            self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
-            entries.extend(output.items.unwrap_or_default());
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
+        let query = self.query_under(table, of.as_str()).consistent_read(true);
+        let entries = self.all_pages(query).await?;
         let Some(first) = entries.first() else { return Ok(()) };
         let first = Reader { table: "journal", item: first }.text("entry")?;
         let grave = CustomerKey::erased(&domain::hex(&Sha256::digest(first.as_bytes())[..16]));

@@ -119,28 +119,22 @@ impl Store {
         key: &CustomerKey,
         reach: Reach,
     ) -> Result<Logged, StoreError> {
-        let table = &self.tables.events;
         let mut logged = Logged::default();
         let mut start: Option<Item> = None;
         loop {
             let query = self
-                .client
-                .query()
-                .table_name(table)
-                .expression_attribute_values(":pk", s(key.as_str()))
+                .query_under(&self.tables.events, key.as_str())
                 .consistent_read(true)
                 .limit(PAGE)
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                .set_exclusive_start_key(start);
             let query = match reach {
-                Reach::Whole => query.key_condition_expression("pk = :pk"),
+                Reach::Whole => query,
                 Reach::Hours(HourRange { from, to }) => query
                     .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
                     .expression_attribute_values(":from", s(format!("{:07}", from.max(0))))
                     .expression_attribute_values(":to", s(format!("{:07}", to.max(0)))),
             };
-            let output = query.send().await.map_err(StoreError::call("Query", table))?;
-            self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            let output = self.one_page(query).await?;
             for found in output.items() {
                 if let Some(at) = signpost_of(found) {
                     let sk = Reader { table: "events", item: found }.text("sk")?.to_owned();
@@ -276,23 +270,14 @@ impl Store {
 
     /// Deletes a customer's whole log.
     pub(super) async fn clear_log(&self, key: &CustomerKey) -> Result<(), StoreError> {
-        let table = &self.tables.events;
         let mut start: Option<Item> = None;
         loop {
-            let output = self
-                .client
-                .query()
-                .table_name(table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(key.as_str()))
+            let query = self
+                .query_under(&self.tables.events, key.as_str())
                 .projection_expression("sk")
                 .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(StoreError::call("Query", table))?;
-            self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+                .set_exclusive_start_key(start);
+            let output = self.one_page(query).await?;
             let mut sort_keys = Vec::with_capacity(output.items().len());
             for found in output.items() {
                 sort_keys.push(Reader { table: "events", item: found }.text("sk")?.to_owned());
@@ -315,21 +300,12 @@ impl Store {
         limit: i32,
         start: Option<HashMap<String, aws_sdk_dynamodb::types::AttributeValue>>,
     ) -> Result<(Vec<LoggedEvent>, Option<Item>), StoreError> {
-        let table = &self.tables.events;
-        let output = self
-            .client
-            .query()
-            .table_name(table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(key.as_str()))
+        let query = self
+            .query_under(&self.tables.events, key.as_str())
             .scan_index_forward(false)
             .limit(limit)
-            .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            .set_exclusive_start_key(start);
+        let output = self.one_page(query).await?;
         let events = output.items().iter().filter(|found| signpost_of(found).is_none());
         let events = events.map(event_of).collect::<Result<_, _>>()?;
         Ok((events, output.last_evaluated_key))

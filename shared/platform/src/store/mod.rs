@@ -22,6 +22,7 @@ mod models;
 mod personal;
 mod privacy;
 mod quarantine;
+mod query;
 mod read;
 mod runs;
 mod secrets;

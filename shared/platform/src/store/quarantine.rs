@@ -18,7 +18,6 @@ use super::control::DAY;
 use super::read::{Page, cursor_key, cursor_text};
 use super::{Store, StoreError};
 use crate::codec;
-use crate::meter::Access;
 
 const QUARANTINE: &str = "quarantine";
 /// For how long something set aside waits to be looked at.
@@ -250,21 +249,13 @@ impl Store {
         if beginning.is_empty() || beginning.len() > ID_DIGITS {
             return Ok(Vec::new());
         }
-        let table = &self.tables.control;
-        let output = self
-            .client
-            .query()
-            .table_name(table)
+        let query = self
+            .query_under(&self.tables.control, QUARANTINE)
             .key_condition_expression("pk = :pk AND begins_with(sk, :beginning)")
-            .expression_attribute_values(":pk", s(QUARANTINE))
             .expression_attribute_values(":beginning", s(beginning))
             .projection_expression("sk")
-            .limit(2)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            .limit(2);
+        let output = self.one_page(query).await?;
         let id = |found| Reader { table: "control", item: found }.text("sk").map(str::to_owned);
         output.items().iter().map(id).collect()
     }
@@ -276,17 +267,11 @@ impl Store {
         limit: Option<i32>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let table = &self.tables.control;
         let mut query = self
-            .client
-            .query()
-            .table_name(table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(QUARANTINE))
+            .query_under(&self.tables.control, QUARANTINE)
             .set_projection_expression(projection.map(str::to_owned))
             .set_limit(limit)
-            .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            .set_exclusive_start_key(start);
         let mut conditions = Vec::new();
         for (name, wanted) in [("code", &filter.code), ("source", &filter.source)] {
             let Some(wanted) = wanted else { continue };
@@ -298,8 +283,7 @@ impl Store {
         if !conditions.is_empty() {
             query = query.filter_expression(conditions.join(" AND "));
         }
-        let output = query.send().await.map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        let output = self.one_page(query).await?;
         Ok((output.items.unwrap_or_default(), output.last_evaluated_key))
     }
 

@@ -1,5 +1,6 @@
 //! Reading for people: lists with cursors.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, Select};
 use domain::journal::JournalEntry;
 
@@ -69,30 +70,27 @@ impl Store {
     /// # Errors
     /// When the index cannot be read.
     pub async fn count_stage(&self, stage: &str) -> Result<u64, StoreError> {
-        let table = &self.tables.customers;
         let mut start = None;
         let mut count = 0;
         loop {
-            let output = self
-                .client
-                .query()
-                .table_name(table)
-                .index_name("stage")
-                .select(Select::Count)
-                .key_condition_expression("stage = :stage")
-                .expression_attribute_values(":stage", s(stage))
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(StoreError::call("Query", table))?;
-            self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            let query =
+                self.query_stage(stage).select(Select::Count).set_exclusive_start_key(start);
+            let output = self.one_page(query).await?;
             count += u64::try_from(output.count).unwrap_or_default();
             start = output.last_evaluated_key;
             if start.is_none() {
                 return Ok(count);
             }
         }
+    }
+
+    fn query_stage(&self, stage: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.tables.customers)
+            .index_name("stage")
+            .key_condition_expression("stage = :stage")
+            .expression_attribute_values(":stage", s(stage))
     }
 
     /// A page of customers.
@@ -110,21 +108,8 @@ impl Store {
             let (items, last) = self.scan_customers(0, 1, start, Some(limit)).await?;
             return Ok(Page { items, next_cursor: cursor_text(last) });
         };
-        let table = &self.tables.customers;
-        let output = self
-            .client
-            .query()
-            .table_name(table)
-            .index_name("stage")
-            .key_condition_expression("stage = :stage")
-            .expression_attribute_values(":stage", s(stage))
-            .limit(limit)
-            .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+        let query = self.query_stage(stage).limit(limit).set_exclusive_start_key(start);
+        let output = self.one_page(query).await?;
         let mut keys = Vec::new();
         for found in output.items() {
             let read = Reader { table: "customers", item: found };
@@ -199,21 +184,12 @@ impl Store {
         limit: i32,
         cursor: Option<&str>,
     ) -> Result<Page<JournalEntry>, StoreError> {
-        let table = &self.tables.journal;
-        let output = self
-            .client
-            .query()
-            .table_name(table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(key.as_str()))
+        let query = self
+            .query_under(&self.tables.journal, key.as_str())
             .scan_index_forward(false)
             .limit(limit)
-            .set_exclusive_start_key(cursor_key(cursor)?)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            .set_exclusive_start_key(cursor_key(cursor)?);
+        let output = self.one_page(query).await?;
         let mut entries = Vec::new();
         for found in output.items() {
             let read = Reader { table: "journal", item: found };

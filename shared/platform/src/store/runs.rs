@@ -167,21 +167,16 @@ impl Store {
         by: Timestamp,
         start: Option<Item>,
     ) -> Result<(Vec<super::CustomerKey>, Option<Item>), StoreError> {
-        let table = &self.tables.customers;
-        let output = self
+        let query = self
             .client
             .query()
-            .table_name(table)
+            .table_name(&self.tables.customers)
             .index_name("due")
             .key_condition_expression("due_shard = :shard AND due_at <= :by")
             .expression_attribute_values(":shard", s(shard.to_string()))
             .expression_attribute_values(":by", s(super::customers::index_time(by)))
-            .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(StoreError::call("Query", table))?;
-        self.meter.add(&self.tables, Access::Read, output.consumed_capacity.as_slice());
+            .set_exclusive_start_key(start);
+        let output = self.one_page(query).await?;
         let keys = output.items().iter().map(|found| {
             let read = Reader { table: "customers", item: found };
             read.text("pk").map(super::CustomerKey::stored)

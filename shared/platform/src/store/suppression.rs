@@ -239,19 +239,6 @@ impl Store {
         let secret = secret.map_err(|_| StoreError::Item { table: "control", what: "secret" })?;
         Ok(*self.caches.secret.get_or_init(|| secret))
     }
-
-    /// Every item under a key of `control`.
-    pub(super) async fn query_all_control(&self, pk: &str) -> Result<Vec<Item>, StoreError> {
-        let (mut items, mut start) = (Vec::new(), None);
-        loop {
-            let (part, next) = self.query_control(pk, 1_000, start, true).await?;
-            items.extend(part);
-            start = next;
-            if start.is_none() {
-                return Ok(items);
-            }
-        }
-    }
 }
 
 fn hash(secret: &Secret, person: Person, id: &str) -> Hash {
