@@ -2,17 +2,21 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The SDK warns of every answer that is an error, also where the code expects one.
-const FILTER: &str = "warn,aws_smithy_runtime=error,aws_smithy_runtime_api=error,dynoxide=error";
+const QUIET: [&str; 3] = ["aws_smithy_runtime", "aws_smithy_runtime_api", "dynoxide"];
 
 /// Starts the logs.
 pub fn init() {
-    let _ = tracing_subscriber::fmt()
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_targets(QUIET.map(|target| (target, LevelFilter::ERROR)));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(EnvFilter::new(FILTER))
-        .try_init();
+        .with_target(false);
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use aws_config::BehaviorVersion;
 use clap::Args;
 use platform::{Settings, Store};
 
@@ -50,7 +51,8 @@ impl Target {
         if args.aws {
             let settings = Settings::from_env()
                 .context("--aws needs the names of the stack's tables; see the stack's outputs")?;
-            let sdk = platform::aws::sdk_config().await;
+            let sdk = aws_config::defaults(BehaviorVersion::latest());
+            let sdk = sdk.http_client(platform::aws::https()).load().await;
             let client = aws_sdk_dynamodb::Client::new(&sdk);
             let store = Store::new(client, settings.tables, settings.event_retention_days);
             return Ok(Target { store, notes: args.data.clone(), _engine: None });

@@ -1,13 +1,19 @@
 //! What a function is started with: its settings, its clients, its store.
 
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::clock::Clock;
 use crate::handoff::{Handoff, Queues};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{self, Settings, SettingsError};
 use crate::store::Store;
 use crate::sweep::TicketQueue;
 use crate::telemetry::{Telemetry, init_logs};
@@ -65,9 +71,33 @@ impl Environment {
     }
 }
 
-/// The configuration of the environment: region, credentials, endpoints (`AWS_ENDPOINT_URL_…`),
-/// over the one HTTP stack the pack compiles.
-pub async fn sdk_config() -> SdkConfig {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+/// The one HTTP stack that the pack compiles.
+#[must_use]
+pub fn https() -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// What Lambda tells a function in its environment: region, credentials, endpoints. The SDK's own
+/// defaults would also look through profiles, role sessions and instance metadata, which no function
+/// has; without them a binary is a megabyte smaller.
+async fn sdk_config() -> SdkConfig {
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .service_config(EndpointVariables)
+        .http_client(https())
+        .build()
+}
+
+/// `AWS_ENDPOINT_URL_DYNAMODB` and its like.
+#[derive(Debug)]
+struct EndpointVariables;
+
+impl LoadServiceConfig for EndpointVariables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        settings::variable(&format!("{}_{service}", key.env()))
+    }
 }

@@ -52,6 +52,12 @@ pub struct Settings {
     pub log_level: String,
 }
 
+/// A variable of the environment that is set. The one place that reads it.
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// A setting that is missing or cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -71,13 +77,12 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads the process environment. The one place that does.
+    /// Reads the process environment.
     ///
     /// # Errors
     /// Names the first variable that is missing or cannot be read.
-    #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
     pub fn from_env() -> Result<Settings, SettingsError> {
-        Settings::from_lookup(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Settings::from_lookup(variable)
     }
 
     /// Reads settings from any lookup of variables.
