@@ -48,7 +48,7 @@ pub struct Settings {
     pub privacy_queue_url: Option<String>,
     /// Where items of the quarantine go to be taken again.
     pub replay_queue_url: Option<String>,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
+    /// `error`, `warn` or `info`.
     pub log_level: String,
 }
 
