@@ -55,6 +55,13 @@ impl Profile {
     }
 }
 
+    /// Whether it still has everything that windows as of an instant read. Each fold lets go of what
+    /// is older than they ask for as of then, and keeps two days more.
+    #[must_use]
+    pub fn reaches_back_to(&self, at: Timestamp) -> bool {
+        self.hourly_from <= at.as_second()
+    }
+
 /// What one measure counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Series {

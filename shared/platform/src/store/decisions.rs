@@ -9,7 +9,7 @@ use domain::customer::{Customer, RiskState};
 use domain::facts::Facts;
 use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use domain::lifecycle::Lifecycle;
-use domain::replay::in_order;
+use domain::replay::{in_order, profile_at};
 use domain::revision::revisions;
 use jiff::Timestamp;
 
@@ -222,6 +222,28 @@ impl Store {
             self.transact(writes).await?;
         }
         self.customer_now(&found.key).await
+    }
+
+    /// The customer as of a past instant: where its profile was folded so much later that windows as of
+    /// then are emptied, folded again from the log as far as then. Nothing of that is kept. Answers
+    /// `None` where nothing had happened yet.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub(crate) async fn as_of(
+        &self,
+        mut found: Versioned,
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<Option<Versioned>, StoreError> {
+        if !found.customer.profile.reaches_back_to(at) {
+            let log = in_order(self.whole_log(&found.key).await?);
+            found.customer.profile = profile_at(lifecycle, &log, at);
+            if found.customer.profile.is_new() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
     }
 
     /// The journal of a customer, newest first, as far back as decisions are revised.
