@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use domain::customer::RiskState;
+use domain::customer::{RiskNote, RiskState};
 use domain::decide::{assess_risk, decide};
 use domain::event::Event;
 use domain::feed::{Sender, SenderKind};
@@ -114,11 +114,14 @@ impl Workspace {
             let decision = decide(&before.customer, &self.lifecycle, self.now);
             let mut changes = decision.into_changes();
             let assessed = assess_risk(&before.customer, &self.lifecycle, self.now);
-            let risk = assessed.as_ref().map(|(risk, _)| RiskState {
-                probability: risk.probability,
-                band: risk.band.clone(),
-                band_since: self.now,
-                at: self.now,
+            let risk = assessed.as_ref().map(|(risk, _)| RiskNote {
+                state: RiskState {
+                    probability: risk.probability,
+                    band: risk.band.clone(),
+                    band_since: self.now,
+                    at: self.now,
+                },
+                week: Default::default(),
             });
             changes.extend(assessed.and_then(|(_, change)| change));
             let decisions = Decisions { changes, risk, settles_due: true };

@@ -43,6 +43,7 @@ pub mod personal;
 pub mod plan;
 pub mod replay;
 pub mod revision;
+pub mod rise;
 pub mod score;
 pub mod standard;
 pub mod tally;

@@ -66,6 +66,24 @@ fn a_case_that_goes_as_expected_passes_and_covers_its_rules() {
 }
 
 #[test]
+#[test]
+fn a_rise_of_risk_is_an_alert_of_a_case() {
+    let lifecycle =
+        load(&FILE.replace("model: scorecard\n", "model: scorecard\n  drop_alert: 0.2\n")).unwrap();
+    // Five points a day: from 0 to 20, from there to 40, and half of the points are another band.
+    let cases = "- name: who falls silent
+  given: { events: [ { day: 0, event: login } ] }
+  expect:
+    - { day: 3, risk: low, alerts: [\"urgent: stage active\", \"team: risk low\"] }
+    - { day: 4, alerts: [\"team: risk rise\"] }
+    - { day: 7, alerts: [] }
+    - { day: 8, alerts: [\"team: risk rise\"] }
+    - { day: 11, risk: high, alerts: [\"urgent: stage quiet\", \"team: risk high\"] }
+";
+    let cases = read(cases, &lifecycle).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(run(&cases, &lifecycle).cases[0].failures, []);
+}
+
 fn what_is_not_as_expected_is_told_with_its_line_and_why() {
     let outcome = outcome(
         "- name: wrong

@@ -302,7 +302,6 @@ pub struct Risk {
     /// From which probability on a band begins.
     #[serde(default)]
     pub bands: Entries<Spanned<f64>>,
-    /// A rise of this much in 7 days is an alert by itself.
-    #[schemars(skip)]
-    pub drop_alert: Later,
+    /// A rise of the probability by this much within 7 days is an alert by itself.
+    pub drop_alert: Option<Spanned<f64>>,
 }

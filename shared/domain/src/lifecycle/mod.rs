@@ -70,6 +70,8 @@ pub struct Lifecycle {
     pub health: Option<Arc<Scorecard>>,
     /// The risk model.
     pub risk: Option<RiskModel>,
+    /// A rise of the risk by so much within a week is told by itself.
+    pub rise_alert: Option<f64>,
     /// Standards, in the order of the file, without overlays.
     pub standards: Vec<Arc<Standard>>,
     /// Sources of events, in the order of the file.

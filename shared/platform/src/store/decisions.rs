@@ -5,7 +5,7 @@
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
-use domain::customer::{Customer, RiskState};
+use domain::customer::{Customer, RiskNote};
 use domain::facts::Facts;
 use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use domain::lifecycle::Lifecycle;
@@ -30,7 +30,7 @@ pub struct Decisions {
     /// What changes; each gets a journal entry.
     pub changes: Vec<Change>,
     /// A new assessment of risk, when there is one worth writing.
-    pub risk: Option<RiskState>,
+    pub risk: Option<RiskNote>,
     /// Whether the customer's `due` entry has been dealt with.
     pub settles_due: bool,
 }
@@ -144,8 +144,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<Prepared, StoreError> {
         let mut after = before.customer.clone();
-        if let Some(risk) = &decisions.risk {
-            after.status.risk = Some(risk.clone());
+        if let Some(note) = &decisions.risk {
+            after.status.note_risk(note.clone());
         }
         let mut entries = Vec::new();
         for change in &decisions.changes {

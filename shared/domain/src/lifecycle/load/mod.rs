@@ -123,6 +123,7 @@ impl<'a> Loader<'a> {
         let risk = file.risk.as_ref().and_then(|risk| {
             self.risk(risk, file.health.as_ref(), (&traits, &metrics), &mut measures)
         });
+        let rise_alert = file.risk.as_ref().and_then(|risk| self.rise_alert(risk));
         declare(
             &mut self.scope,
             "stage.name",
@@ -167,6 +168,7 @@ impl<'a> Loader<'a> {
             stages: base.stages,
             health: base.health,
             risk,
+            rise_alert,
             standards: base.standards,
             feeds,
             overlays: applies,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Known, Loader, text};
 use crate::alive::DAILY_DAYS;
-use crate::expr::Type;
+use crate::decide::VISIBLE;
+use crate::expr::{Expected, Type};
 use crate::learn::input::{self, KEEP_DAYS};
 use crate::learn::{ALIVE, Input, InputKind};
 use crate::lifecycle::file;
@@ -71,7 +72,6 @@ impl Loader<'_> {
         told: (&[Trait], &[Metric]),
         measures: &mut Measures,
     ) -> Option<RiskModel> {
-        self.refuse(&risk.drop_alert, "drop_alert");
         match risk.model.value.as_str() {
             "scorecard" => {
                 self.needless(risk, SCORECARD_HAS_NOT, "a scorecard has no");
@@ -97,6 +97,20 @@ impl Loader<'_> {
                 }
             },
         }
+    }
+
+    /// How much of a rise is told by itself.
+    pub(super) fn rise_alert(&mut self, risk: &file::Risk) -> Option<f64> {
+        let least = risk.drop_alert.as_ref()?;
+        if !(VISIBLE..=1.0).contains(&least.value) {
+            let message = format!("a rise that is told is from {VISIBLE} to 1");
+            self.error(&least.referenced, message).help = Some(
+                "write it as a share, as in `drop_alert: 0.2`: from 30 % to 50 % is such a rise; moves of \
+                 less than five points are everyday"
+                    .into(),
+            );
+        }
+        Some(least.value)
     }
 
     /// Says which keys have no meaning with a model.
