@@ -258,6 +258,8 @@ async fn a_customer_is_told_as_of_now_with_what_was_decided() {
     let risk = &customer["risk"];
     assert_eq!(risk["band"], "low");
     assert!((risk["probability"].as_f64().unwrap() - 0.05).abs() < 1e-9);
+    // The file says neither what is at stake nor which rise is told.
+    assert_eq!((&risk["revenue_at_risk"], &risk["rise_7d"]), (&Value::Null, &Value::Null));
     assert_eq!(risk["reasons"][0]["expression"], "silence: metrics.idle_days");
     assert_eq!(risk["reasons"][0]["inputs"], json!({"metrics.idle_days": 1}));
 
@@ -328,7 +330,10 @@ async fn customers_are_listed_by_stage_band_and_segment() {
     assert_eq!(listed["since"], "2026-03-10T12:00:00Z");
     assert_eq!(listed["days"], 0);
     assert_eq!(keys(&listed["health"]), ["band", "coverage", "score"]);
-    assert_eq!(listed["risk"], json!({"probability": 1.0, "band": "high"}));
+    assert_eq!(
+        listed["risk"],
+        json!({"probability": 1.0, "band": "high", "revenue_at_risk": null})
+    );
     assert_eq!(listed["findings"], 0);
 }
 

@@ -45,6 +45,7 @@ pub mod replay;
 pub mod revision;
 pub mod rise;
 pub mod score;
+pub mod stakes;
 pub mod standard;
 pub mod tally;
 pub mod timeline;
