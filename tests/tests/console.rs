@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use domain::audit::first_break;
-use domain::customer::RiskState;
+use domain::customer::{RiskNote, RiskState};
 use domain::decide::{assess_risk, decide};
 use domain::event::Event;
 use domain::feed::{Sender, SenderKind};
@@ -115,11 +115,14 @@ impl Workspace {
             let decision = decide(&before.customer, &self.lifecycle, self.now);
             let mut changes = decision.into_changes();
             let assessed = assess_risk(&before.customer, &self.lifecycle, self.now);
-            let risk = assessed.as_ref().map(|(risk, _)| RiskState {
-                probability: risk.probability,
-                band: risk.band.clone(),
-                band_since: self.now,
-                at: self.now,
+            let risk = assessed.as_ref().map(|(risk, _)| RiskNote {
+                state: RiskState {
+                    probability: risk.probability,
+                    band: risk.band.clone(),
+                    band_since: self.now,
+                    at: self.now,
+                },
+                week: Default::default(),
             });
             changes.extend(assessed.and_then(|(_, change)| change));
             let decisions = Decisions { changes, risk, settles_due: true };
@@ -256,6 +259,8 @@ async fn a_customer_is_told_as_of_now_with_what_was_decided() {
     let risk = &customer["risk"];
     assert_eq!(risk["band"], "low");
     assert!((risk["probability"].as_f64().unwrap() - 0.05).abs() < 1e-9);
+    // The file says neither what is at stake nor which rise is told.
+    assert_eq!((&risk["revenue_at_risk"], &risk["rise_7d"]), (&Value::Null, &Value::Null));
     assert_eq!(risk["reasons"][0]["expression"], "silence: metrics.idle_days");
     assert_eq!(risk["reasons"][0]["inputs"], json!({"metrics.idle_days": 1}));
 
@@ -326,7 +331,10 @@ async fn customers_are_listed_by_stage_band_and_segment() {
     assert_eq!(listed["since"], "2026-03-10T12:00:00Z");
     assert_eq!(listed["days"], 0);
     assert_eq!(keys(&listed["health"]), ["band", "coverage", "score"]);
-    assert_eq!(listed["risk"], json!({"probability": 1.0, "band": "high"}));
+    assert_eq!(
+        listed["risk"],
+        json!({"probability": 1.0, "band": "high", "revenue_at_risk": null})
+    );
     assert_eq!(listed["findings"], 0);
 }
 

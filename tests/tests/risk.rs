@@ -151,3 +151,92 @@ async fn once_a_week_the_history_teaches_who_leaves_and_a_double_fire_learns_onc
     let versions = pack.store.learnt_versions("leaving").await.unwrap();
     assert_eq!(versions.iter().map(|one| one.version).collect::<Vec<_>>(), [2, 1]);
 }
+
+/// The risk is what the newest `said` event says it is.
+const SAID: &str = "
+version: 1
+subject: user
+metrics:
+  p: { latest: said.p }
+  visits_7d: { count: visit, over: 7d }
+stages: { any: { enter: { when: metrics.p >= 0 } } }
+risk:
+  model: scorecard
+  drop_alert: 0.2
+  factors: { said: { weight: 100, value: metrics.p, worst: 1, best: 0 } }
+  bands: { low: 0, high: 0.9 }
+alerts:
+  routes:
+    - { match: { kind: risk, state: rise }, to: team }
+  receivers:
+    team: { sns: team, format: [email] }
+";
+
+async fn say(pack: &Pack, user: &str, at: i64, name: &str, properties: Json) {
+    let body = json!({ "type": "track", "event": name, "userId": user, "properties": properties });
+    let Json::Object(body) = body else { unreachable!() };
+    let event = Event::from_body(format!("{name}-{user}-{at}"), day(at), day(at), body).unwrap();
+    let lifecycle = pack.store.lifecycle().await.unwrap();
+    pack.clock.set(Some(day(at)));
+    let group = [(CustomerKey::subject(user), vec![event])];
+    pack.ingest.store.commit_bulk(&group, &lifecycle, day(at)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rise_within_a_week_is_told_once_and_quiet_nights_write_nothing() {
+    let pack = Pack::open(None, LocalClock::manual(day(0))).await.unwrap();
+    pack.apply(SAID).await.unwrap().unwrap();
+    say(&pack, "kim", 0, "said", json!({ "p": 0.1 })).await;
+    score(&pack, "n0", 0).await;
+    say(&pack, "kim", 3, "said", json!({ "p": 0.4 })).await;
+    assert_eq!(score(&pack, "n3", 3).await.changed, 1);
+    pack.tell().await.unwrap();
+    let told: Vec<String> =
+        pack.sns.published().into_iter().filter_map(|message| message.subject).collect();
+    assert_eq!(told, ["kim: churn risk rose from 10 % to 40 % within 7 days (low)"]);
+    // It is told; the nights after it visit, and write nothing.
+    for night in 4..12 {
+        assert_eq!(score(&pack, &format!("n{night}"), night).await.changed, 0);
+    }
+    pack.tell().await.unwrap();
+    assert_eq!(pack.sns.published().len(), 1);
+    // It falls, and rises again: another rise.
+    say(&pack, "kim", 12, "said", json!({ "p": 0.1 })).await;
+    score(&pack, "n12", 12).await;
+    say(&pack, "kim", 14, "said", json!({ "p": 0.35 })).await;
+    score(&pack, "n14", 14).await;
+    pack.tell().await.unwrap();
+    assert_eq!(pack.sns.published().len(), 2);
+    let key = CustomerKey::subject("kim");
+    let journal = pack.store.journal(&key, 10, None).await.unwrap().items;
+    let rules: Vec<&str> = journal.iter().map(|entry| entry.rule.as_str()).collect();
+    assert_eq!(rules, ["risk.drop_alert", "risk.drop_alert", "risk.bands"]);
+    assert_eq!(first_break(&journal), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_as_of_the_past_sees_what_was_known_then_and_not_emptied_windows() {
+    // The risk is a week without visits.
+    let file = SAID
+        .replace("metrics.p, worst: 1, best: 0", "metrics.visits_7d, worst: 0, best: 4")
+        .replace("metrics.p >= 0", "metrics.visits_7d >= 0");
+    let pack = Pack::open(None, LocalClock::manual(day(0))).await.unwrap();
+    pack.apply(&file).await.unwrap().unwrap();
+    for at in [1, 3, 5, 7, 60, 61] {
+        say(&pack, "kim", at, "visit", json!({})).await;
+    }
+    say(&pack, "new", 60, "visit", json!({})).await;
+    let key = CustomerKey::subject("kim");
+    let profile = pack.store.customer(&key).await.unwrap().customer.profile;
+    assert!(!profile.reaches_back_to(day(7)) && profile.reaches_back_to(day(60)));
+    pack.clock.set(Some(day(62)));
+    let run = pack.run(SweepFunction::Score, "past", day(7), SweepKind::All).await.unwrap();
+    assert_eq!((run.visited, run.changed, run.failed), (2, 1, 0));
+    // Four visits in the week to day 7; who came later was nobody yet.
+    let after = pack.store.customer(&key).await.unwrap().customer;
+    let risk = after.status.risk.unwrap();
+    assert_eq!((risk.probability, risk.at), (0.0, day(7)));
+    assert_eq!(after.profile, profile);
+    let other = pack.store.customer(&CustomerKey::subject("new")).await.unwrap();
+    assert_eq!(other.customer.status.risk, None);
+}

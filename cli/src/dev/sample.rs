@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use domain::event::Event;
 use domain::score;
+use domain::stakes;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use platform::CustomerKey;
@@ -97,6 +98,8 @@ struct Risky {
     probability: f64,
     reasons: Vec<String>,
     spend: f64,
+    /// What is lost if the customer leaves, times the probability.
+    revenue_at_risk: Option<f64>,
 }
 
 async fn report(pack: &Pack, events: u64, took: Duration, is_json: bool) -> Result<()> {
@@ -119,7 +122,8 @@ async fn report(pack: &Pack, events: u64, took: Duration, is_json: bool) -> Resu
             .iter()
             .map(|risky| {
                 json!({ "id": risky.id, "stage": risky.stage,
-                "probability": risky.probability, "reasons": risky.reasons })
+                "probability": risky.probability,
+                "revenue_at_risk": risky.revenue_at_risk, "reasons": risky.reasons })
             })
             .collect();
         let summary = json!({
@@ -147,8 +151,12 @@ async fn report(pack: &Pack, events: u64, took: Duration, is_json: bool) -> Resu
         writeln!(out, "  {name:<10} {count:>6}  {bar}")?;
     }
     writeln!(out, "\nHighest risk among loyal customers who still buy")?;
-    for Risky { id, stage, probability, reasons, spend } in &top {
-        writeln!(out, "  {id:<8} {:>4.0} %  {stage:<8} spent {spend:.2}", probability * 100.0)?;
+    for Risky { id, stage, probability, reasons, spend, revenue_at_risk } in &top {
+        write!(out, "  {id:<8} {:>4.0} %  {stage:<8} spent {spend:.2}", probability * 100.0)?;
+        match revenue_at_risk {
+            Some(amount) => writeln!(out, ", {amount:.2} at risk")?,
+            None => writeln!(out)?,
+        }
         for reason in reasons {
             writeln!(out, "            {reason}")?;
         }
@@ -193,6 +201,7 @@ async fn top_risks(pack: &Pack, lifecycle: &domain::lifecycle::Lifecycle) -> Res
                         .flat_map(|risk| risk.reasons.into_iter().map(|one| one.expression))
                         .collect(),
                     spend: value(spend),
+                    revenue_at_risk: stakes::value(&facts).map(|value| value * risk.probability),
                 });
             }
         }

@@ -10,7 +10,7 @@ use domain::facts::Facts;
 use domain::journal::number_json;
 use domain::lifecycle::Lifecycle;
 use domain::pace::{HandoffPace, pace};
-use domain::{checkpoint, decide, score};
+use domain::{checkpoint, decide, rise, score, stakes};
 use jiff::Timestamp;
 use platform::store::finding_id;
 use platform::{Store, Versioned};
@@ -196,6 +196,14 @@ pub(crate) struct Risk {
     band_since: Timestamp,
     /// The instant the assessment is of.
     at: Timestamp,
+    /// The value that is lost when the customer leaves, by `risk.value`, times the probability; null
+    /// where the lifecycle file has no `value` or it is not known.
+    #[schema(required)]
+    revenue_at_risk: Option<f64>,
+    /// By how much the probability is above the lowest of the last 7 days; null where the lifecycle
+    /// file has no `risk.drop_alert`.
+    #[schema(required)]
+    rise_7d: Option<f64>,
     /// What raised it, the strongest first; `value` is the share of the probability.
     reasons: Vec<Reason>,
 }
@@ -382,6 +390,13 @@ fn risk(facts: &Facts<'_>) -> Option<Risk> {
         band: risk.band.clone(),
         band_since: risk.band_since,
         at: risk.at,
+        revenue_at_risk: stakes::value(facts).map(|value| value * risk.probability),
+        rise_7d: rise::within_week(
+            &facts.customer.status,
+            facts.lifecycle,
+            risk.probability,
+            facts.as_of,
+        ),
         reasons: reassessed.map(|risk| reasons(risk.reasons)).unwrap_or_default(),
     })
 }

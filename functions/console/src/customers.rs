@@ -13,7 +13,7 @@ use domain::expr::Truth;
 use domain::facts::Facts;
 use domain::lifecycle::{self, Lifecycle, RiskModel, Segment};
 use domain::pace::{HandoffPace, Pace, pace};
-use domain::score;
+use domain::{score, stakes};
 use jiff::Timestamp;
 use platform::store::{CustomerFilter, CustomerKey};
 use platform::{Store, Versioned};
@@ -88,6 +88,10 @@ pub(crate) struct RiskSummary {
     /// The band of the lifecycle file.
     #[schema(example = "elevated")]
     band: String,
+    /// The value that is lost when the customer leaves, by `risk.value`, times the probability; null
+    /// where the lifecycle file has no `value` or it is not known.
+    #[schema(required)]
+    revenue_at_risk: Option<f64>,
 }
 
 impl CustomerSummary {
@@ -110,8 +114,11 @@ impl CustomerSummary {
                 band: health.band,
                 coverage: health.coverage,
             }),
-            risk: risk
-                .map(|risk| RiskSummary { probability: risk.probability, band: risk.band.clone() }),
+            risk: risk.map(|risk| RiskSummary {
+                probability: risk.probability,
+                band: risk.band.clone(),
+                revenue_at_risk: stakes::value(facts).map(|value| value * risk.probability),
+            }),
             segments: segments(facts),
             findings: status.findings.len(),
             first_seen,

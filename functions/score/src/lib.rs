@@ -1,7 +1,7 @@
 //! The `score` Lambda: assesses churn risk.
 //!
-//! On a schedule it visits every customer and asks the domain for the risk. A change of band is made
-//! true together with its journal entry; within a band only a move that people could see is
+//! On a schedule it visits every customer and asks the domain for the risk. A change of band, or a rise
+//! that is told by itself, is made true together with its journal entry; within a band only a move that people could see is
 //! written. Where risk goes by what the workspace's own history teaches, that is learnt first when it
 //! is due; once a week everything is learnt anew. Holds no rule and no SDK call.
 
@@ -47,6 +47,6 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
 
 /// The assessment of one customer.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let (risk, change) = reassess(&found.customer, lifecycle, at)?;
-    Some(Decisions { changes: change.into_iter().collect(), risk: Some(risk), settles_due: false })
+    let (note, change) = reassess(&found.customer, lifecycle, at)?;
+    Some(Decisions { changes: change.into_iter().collect(), risk: Some(note), settles_due: false })
 }

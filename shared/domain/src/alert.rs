@@ -13,6 +13,7 @@ use crate::expr::Truth;
 use crate::facts::Facts;
 use crate::journal::{ChangeKind, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, Receiver, Route, Standard};
+use crate::rise;
 
 /// SNS takes subjects of fewer than 100 characters.
 const MAX_SUBJECT_CHARS: usize = 99;
@@ -51,7 +52,10 @@ fn own_labels(entry: &JournalEntry) -> Labels {
             put("stage", entry.to.as_deref());
             put("from", entry.from.as_deref());
         }
-        ChangeKind::Risk => put("band", entry.to.as_deref()),
+        ChangeKind::Risk => {
+            put("band", entry.to.as_deref());
+            put("state", (entry.rule == rise::RULE).then_some("rise"));
+        }
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
         ChangeKind::Revision => {}
@@ -191,6 +195,10 @@ fn headline(entry: &JournalEntry) -> String {
     match (entry.kind, &entry.from) {
         (ChangeKind::Stage, Some(from)) => format!("{from} → {to}"),
         (ChangeKind::Stage, None) => format!("starts in {to}"),
+        (ChangeKind::Risk, _) if entry.rule == rise::RULE => {
+            let told = entry.reasons.first().map_or("rose", |reason| &reason.expression);
+            format!("churn risk {told} ({to})")
+        }
         (ChangeKind::Risk, Some(from)) => format!("churn risk {from} → {to}"),
         (ChangeKind::Risk, None) => format!("churn risk {to}"),
         (ChangeKind::Checkpoint, _) => format!("checkpoint {to} reached"),

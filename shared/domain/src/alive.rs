@@ -9,7 +9,6 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use risk::band::band_after;
 use risk::btyd::{BgNbd, History};
 use risk::reason::{percent, short};
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use crate::fitted::Fitted;
 use crate::journal::{Reason, number_json};
 use crate::lifecycle::Alive;
 use crate::score::{PROBABILITY, Risk};
+use crate::stakes;
 
 #[cfg(test)]
 mod tests;
@@ -27,8 +27,6 @@ mod tests;
 pub(crate) const DAILY_DAYS: u32 = 730;
 /// With fewer customers that came twice nothing can be said of anybody.
 const LEAST_REPEATING: usize = 10;
-/// How far beyond a border, in logits, a probability has to be to change band.
-pub(crate) const MARGIN: f64 = 0.1;
 
 /// The rhythm of a company's customers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -95,13 +93,11 @@ pub fn risk(facts: &Facts<'_>, alive: &Alive) -> Option<Risk> {
     let params = &alive.fitted.as_ref()?.rhythm.params;
     let history = history(facts, alive.measure)?;
     let probability = params.p_none(&history, f64::from(alive.horizon_days));
-    let before = facts.customer.status.risk.as_ref();
-    let before = before.and_then(|was| alive.bands.iter().position(|band| band.name == was.band));
-    let band = band_after(&alive.bands, probability, before, MARGIN);
     Some(Risk {
         probability,
-        band: alive.bands[band].name.clone(),
+        band: stakes::band(facts, &alive.bands, probability),
         coverage: 1.0,
+        revenue_at_risk: None,
         reasons: reasons(alive, params, &history, probability),
     })
 }

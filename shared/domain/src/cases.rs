@@ -19,7 +19,8 @@
 //! 23:59, risk is scored, the stage evaluated and standards judged, by the code that does so in
 //! production; an expectation of a day is looked at after that day's night. `findings` are the
 //! standards that are breached, `alerts` what was sent since the expectation before (as
-//! `receiver: kind name`), both exactly; `segments` answers to the questions that are asked.
+//! `receiver: kind name`; a rise within a band is `receiver: risk rise`), both exactly; `segments`
+//! answers to the questions that are asked.
 //!
 //! What is wrong with the file is said as for a lifecycle file, with its place.
 

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use crate::distinct::Distinct;
 use crate::journal::{Change, Effect, JournalEntry, JournalHead};
 use crate::lifecycle::Lifecycle;
+use crate::rise::RiskWeek;
 use crate::tally::Tally;
 
 /// A customer: what happened, and what was decided.
@@ -52,6 +53,13 @@ impl Profile {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.measures == 0 && self.series.is_empty() && self.traits.is_empty()
+    }
+
+    /// Whether it still has everything that windows as of an instant read. Each fold lets go of what
+    /// is older than they ask for as of then, and keeps two days more.
+    #[must_use]
+    pub fn reaches_back_to(&self, at: Timestamp) -> bool {
+        self.hourly_from <= at.as_second()
     }
 }
 
@@ -174,6 +182,8 @@ pub struct Status {
     pub handoff: Option<HandoffState>,
     /// The person who chose the present stage, while automation keeps away.
     pub hold: Option<Hold>,
+    /// How low the risk was of late, where rises are told.
+    pub risk_week: RiskWeek,
 }
 
 impl Status {
@@ -205,8 +215,11 @@ impl Status {
                 self.reached.insert(name.clone(), at.as_second());
             }
             Effect::Revise => {}
+            // A rise may stay within its band.
             Effect::EnterBand => {
-                if let (Some(risk), Some(band)) = (&mut self.risk, &change.to) {
+                if let (Some(risk), Some(band)) = (&mut self.risk, &change.to)
+                    && change.to != change.from
+                {
                     risk.band.clone_from(band);
                     risk.band_since = at;
                 }
@@ -221,6 +234,12 @@ impl Status {
             }
         }
         JournalEntry::seal(change, at, lifecycle, &mut self.journal)
+    }
+
+    /// Takes a new assessment of risk; its band is that of the change which comes with it.
+    pub fn note_risk(&mut self, note: RiskNote) {
+        self.risk = Some(note.state);
+        self.risk_week = note.week;
     }
 
     /// Begins a visit; what belonged to the one before ends with it.
@@ -308,6 +327,15 @@ pub struct RiskState {
     pub band_since: Timestamp,
     /// The instant the assessment is of.
     pub at: Timestamp,
+}
+
+/// An assessment of risk that is worth keeping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RiskNote {
+    /// The assessment.
+    pub state: RiskState,
+    /// How low the risk was before it, of late.
+    pub week: RiskWeek,
 }
 
 /// A breach that nobody has mended yet.

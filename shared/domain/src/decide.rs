@@ -7,12 +7,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checkpoint;
-use crate::customer::{Customer, RiskState, StageState};
+use crate::customer::{Customer, RiskNote, RiskState, StageState};
 use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
 use crate::journal::{Change, Effect, Reason};
 use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Rules, Stage};
 use crate::period::{Calendar, DAY, Period};
+use crate::rise;
 use crate::score::{self, Risk};
 use crate::standard;
 use crate::timeline::{Stretch, change_points, held_since};
@@ -366,17 +367,23 @@ pub fn assess_risk(
 
 /// Within a band, a probability that moved by less than five points in a hundred is not noted
 /// again: most customers drift a little every night, and each write is billed.
-const VISIBLE: f64 = 0.05;
+pub(crate) const VISIBLE: f64 = 0.05;
 
-/// A new assessment of risk that is worth noting, and the change of band when there is one.
+/// A new assessment of risk that is worth noting, and the change when there is one: of its band, or a
+/// rise that is told by itself.
 #[must_use]
 pub fn reassess(
     customer: &Customer,
     lifecycle: &Lifecycle,
     now: Timestamp,
-) -> Option<(RiskState, Option<Change>)> {
+) -> Option<(RiskNote, Option<Change>)> {
     let (risk, change) = assess_risk(customer, lifecycle, now)?;
     let before = customer.status.risk.as_ref();
+    let rise = rise::risen(&Facts::new(customer, lifecycle, now), risk.probability);
+    let change = match &rise {
+        Some(rise) => Some(rise.change(before.map(|was| was.band.clone()), &risk)),
+        None => change,
+    };
     let moved = before.is_none_or(|was| (was.probability - risk.probability).abs() >= VISIBLE);
     (change.is_some() || moved).then(|| {
         let state = RiskState {
@@ -385,7 +392,8 @@ pub fn reassess(
             band: risk.band,
             at: now,
         };
-        (state, change)
+        let week = rise::week_after(&customer.status, lifecycle, rise.as_ref(), now);
+        (RiskNote { state, week }, change)
     })
 }
 

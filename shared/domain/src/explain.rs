@@ -328,10 +328,12 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                 let said = |reason: &Reason| reason.inputs.get(PROBABILITY)?.as_f64();
                 let shares = entry.reasons.iter().filter_map(|reason| reason.value.as_f64());
                 let said = entry.reasons.iter().find_map(said);
+                // A rise may stay within its band.
+                let before = status.risk.take().filter(|was| entry.to.as_ref() == Some(&was.band));
                 status.risk = entry.to.clone().map(|band| RiskState {
                     probability: said.unwrap_or_else(|| shares.sum()).clamp(0.0, 1.0),
                     band,
-                    band_since: entry.at,
+                    band_since: before.map_or(entry.at, |was| was.band_since),
                     at: entry.at,
                 });
             }

@@ -162,7 +162,7 @@ pub struct Change {
 pub enum Effect {
     /// The customer moves to the stage `to`.
     EnterStage,
-    /// The risk goes into the band `to`.
+    /// The risk goes into the band `to`, or rises within it.
     EnterBand,
     /// A breach of a standard was found.
     OpenFinding {

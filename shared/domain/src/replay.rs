@@ -93,8 +93,8 @@ impl<'a> Replay<'a> {
     /// What the runs of a night decide and make true: risk, then the stage, then standards.
     pub fn night(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
-        if let Some((risk, change)) = reassess(&self.customer, self.lifecycle, now) {
-            self.customer.status.risk = Some(risk);
+        if let Some((note, change)) = reassess(&self.customer, self.lifecycle, now) {
+            self.customer.status.note_risk(note);
             self.enact(change, now, &mut decided);
         }
         let changes = decide_stage(&self.customer, self.lifecycle, now).into_changes();

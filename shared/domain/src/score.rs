@@ -13,6 +13,7 @@ use crate::facts::Facts;
 use crate::journal::{Reason, number_json, value_json};
 use crate::learn;
 use crate::lifecycle::{Factor, RiskModel, Scorecard};
+use crate::stakes;
 
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,9 @@ pub struct Risk {
     pub band: String,
     /// The share of the weights whose factor was known, 0 to 1.
     pub coverage: f64,
+    /// The value that is lost when the customer leaves, times the probability; `None` where the file
+    /// has no `value`, or it cannot be told.
+    pub revenue_at_risk: Option<f64>,
     /// What raises it, the strongest first. Of a scorecard's factor `value` is its share of the
     /// probability, of a learnt model's what it adds to the log-odds.
     pub reasons: Vec<Reason>,
@@ -87,11 +91,14 @@ pub fn health(facts: &Facts<'_>) -> Option<Health> {
 /// The risk of a customer. `None` when the file has no risk model, or too little is known to tell.
 #[must_use]
 pub fn risk(facts: &Facts<'_>) -> Option<Risk> {
-    match facts.lifecycle.risk.as_ref()? {
+    let mut risk = match facts.lifecycle.risk.as_ref()? {
         RiskModel::Scorecard(card) => by_scorecard(facts, card),
         RiskModel::Alive(model) => alive::risk(facts, model),
         RiskModel::Learned(model) => learn::risk(facts, model),
-    }
+    }?;
+    risk.revenue_at_risk = stakes::value(facts).map(|value| value * risk.probability);
+    risk.reasons.extend(stakes::reason(facts, risk.probability));
+    Some(risk)
 }
 
 /// The share of the known weight of a scorecard that was not earned.
@@ -115,8 +122,9 @@ fn by_scorecard(facts: &Facts<'_>, card: &Scorecard) -> Option<Risk> {
     reasons.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     Some(Risk {
         probability,
-        band: card.bands[band_of(&card.bands, probability)].name.clone(),
+        band: stakes::band(facts, &card.bands, probability),
         coverage: known / 100.0,
+        revenue_at_risk: None,
         reasons: reasons.into_iter().map(|(_, reason)| reason).collect(),
     })
 }

@@ -437,19 +437,23 @@ impl Sweep<'_> {
     }
 
     /// What to do about one customer; `None` for nothing. A customer whose profile was folded for
-    /// an older lifecycle file is folded again first, and where events came late past decisions
-    /// are looked at again.
+    /// an older lifecycle file is folded again first, where events came late past decisions are looked
+    /// at again, and a run as of the past sees the customer as it was then.
     async fn decide_one(
         &self,
         customer: Versioned,
         at: Timestamp,
     ) -> Result<Option<(Versioned, Decisions)>, Failure> {
         let customer = self.app.store.refold(customer, self.lifecycle, at).await?;
-        let mut customer = self.app.store.revise(customer, self.lifecycle, at).await?;
+        let customer = self.app.store.revise(customer, self.lifecycle, at).await?;
+        let Some(mut customer) = self.app.store.as_of(customer, self.lifecycle, at).await? else {
+            return Ok(None);
+        };
         if self.parents.contains(&customer.key) {
             for child in self.app.store.below(&customer.key, self.lifecycle).await? {
                 let child = self.app.store.refold(child, self.lifecycle, at).await?;
-                customer.customer.below.push(child.customer.profile);
+                let child = self.app.store.as_of(child, self.lifecycle, at).await?;
+                customer.customer.below.extend(child.map(|child| child.customer.profile));
             }
         }
         let decide = || (self.decide)(&customer, self.lifecycle, at);

@@ -44,18 +44,21 @@ impl Costs {
         (saved > 0.0 && threshold < 1.0).then_some(threshold.max(0.0))
     }
 
-    /// `low` where acting does not pay, `medium` where it does, `high` where it pays back twice.
+    /// Bands of these names: in the first acting does not pay; the second begins where it does, and
+    /// each further one where it pays back twice as much as in the one before. What no probability
+    /// reaches begins beyond 1.
     #[must_use]
-    pub fn bands(&self) -> Vec<Band> {
-        let band = |name: &str, from: f64| Band { name: name.to_owned(), from: rounded(from, 4) };
-        let mut bands = vec![band("low", 0.0)];
-        if let Some(threshold) = self.threshold() {
-            bands.push(band("medium", threshold.max(1e-4)));
-            if 2.0 * threshold < 1.0 {
-                bands.push(band("high", (2.0 * threshold).max(2e-4)));
-            }
-        }
-        bands
+    pub fn bands(&self, names: &[&str]) -> Vec<Band> {
+        let threshold = self.threshold().unwrap_or(f64::INFINITY);
+        let mut from = 0.0;
+        names
+            .iter()
+            .map(|name| {
+                let band = Band { name: (*name).to_owned(), from };
+                from = if from > 0.0 { 2.0 * from } else { threshold };
+                band
+            })
+            .collect()
     }
 }
 
@@ -87,10 +90,16 @@ mod tests {
     fn acting_starts_where_it_pays() {
         let costs = Costs { value_at_risk: 1_000.0, acting: 50.0, success: 0.25 };
         assert_eq!(costs.threshold(), Some(0.2));
-        let bands = costs.bands();
-        assert_eq!(bands.iter().map(|band| band.from).collect::<Vec<_>>(), [0.0, 0.2, 0.4]);
+        let names = ["low", "medium", "high", "critical"];
+        let from =
+            |costs: Costs| costs.bands(&names).iter().map(|band| band.from).collect::<Vec<_>>();
+        assert_eq!(from(costs), [0.0, 0.2, 0.4, 0.8]);
         assert_eq!(Costs { success: 0.0, ..costs }.threshold(), None);
-        assert_eq!(Costs { acting: 900.0, ..costs }.bands().len(), 1);
+        // For nothing, or with nothing to lose, acting never pays.
+        for never in [Costs { acting: 900.0, ..costs }, Costs { value_at_risk: 0.0, ..costs }] {
+            assert_eq!(band_of(&never.bands(&names), 1.0), 0);
+            assert_eq!(band_after(&never.bands(&names), 1.0, Some(3), 0.1), 0);
+        }
     }
 
     #[test]

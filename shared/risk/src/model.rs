@@ -11,14 +11,18 @@ use crate::band::Band;
 use crate::calibrate::Calibrator;
 use crate::drift::Shares;
 use crate::ebm::{Joint, Machine};
-use crate::feature::{Feature, rounded};
+use crate::feature::{Axis, Feature, rounded};
 use crate::logistic::{Part, Regression};
 use crate::metrics::Figures;
+use crate::score::mean_and_spread;
 
 /// The version of the form.
 pub const FORMAT: u32 = 1;
 /// A model is never larger, in bytes of JSON.
 pub const MOST_BYTES: usize = 64 * 1024;
+
+/// A feature whose part moves the logit by less than this is not missed.
+const HARDLY: f64 = 0.002;
 
 /// What kind of model it is: the rungs of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -167,28 +171,97 @@ impl Model {
         self.hash == self.digest()
     }
 
-    /// Seals it: joints that matter least go until it is as small as a model may be, and the hash is
+    /// Seals it: what matters least goes until it is as small as a model may be, and the hash is
     /// taken.
     pub(crate) fn seal(&mut self) {
         // The hash is yet to come.
         self.shrink(MOST_BYTES - 80);
     }
 
-    /// Makes it at most so many bytes of JSON, as far as that goes: joints that matter least go first.
-    /// The hash is taken anew.
+    /// Makes it at most so many bytes of JSON. First go intervals that no score depends on, then
+    /// features that hardly move the logit, joints, and the other features, each time what matters
+    /// least. What a feature added on the mean stays in the base, so that the average row keeps its
+    /// probability. The hash is taken anew.
     pub fn shrink(&mut self, most_bytes: usize) {
+        if self.to_json().len() > most_bytes {
+            self.coarsen();
+        }
         while self.to_json().len() > most_bytes {
-            let weight = |joint: &JointTable| -> i64 {
-                let sum: i64 = joint.thousandths.iter().map(|x| i64::from(x.abs())).sum();
-                sum * 100 / joint.thousandths.len().max(1) as i64
-            };
-            let Some(least) = (0..self.joints.len()).min_by_key(|&j| weight(&self.joints[j]))
-            else {
-                break;
-            };
-            self.joints.remove(least);
+            let feature = self.least_feature();
+            match (feature, self.least_joint()) {
+                (Some((place, spread)), _) if spread < HARDLY => self.forget(place),
+                (_, Some(joint)) => {
+                    self.joints.remove(joint);
+                    self.forget_sides();
+                }
+                (Some((place, _)), None) => self.forget(place),
+                (None, None) => break,
+            }
         }
         self.hash = self.digest();
+    }
+
+    /// Of a feature whose part is a line, intervals only tell its drift, and for that tenths will do.
+    fn coarsen(&mut self) {
+        for (feature, part) in self.features.iter_mut().zip(&self.parts) {
+            let (Part::Line(_), Axis::Numbers(cuts)) = (part, &mut feature.axis) else { continue };
+            let all: u32 = feature.shares.iter().skip(1).sum();
+            let (mut kept, mut filled) = (Vec::new(), 0);
+            let mut shares = feature.shares[..1].to_vec();
+            for (place, share) in feature.shares.iter().skip(1).enumerate() {
+                filled += share;
+                if let (Some(cut), true) = (cuts.get(place), filled * 10 >= all) {
+                    kept.push(*cut);
+                    shares.push(filled);
+                    filled = 0;
+                }
+            }
+            shares.push(filled);
+            (*cuts, feature.shares) = (kept, shares);
+        }
+    }
+
+    /// The joint that moves the logit least.
+    fn least_joint(&self) -> Option<usize> {
+        let weight = |joint: &JointTable| -> i64 {
+            let sum: i64 = joint.thousandths.iter().map(|x| i64::from(x.abs())).sum();
+            sum * 100 / joint.thousandths.len().max(1) as i64
+        };
+        (0..self.joints.len()).min_by_key(|&joint| weight(&self.joints[joint]))
+    }
+
+    /// The feature of no joint that moves the logit least, and by how much it does; of equal ones the
+    /// last.
+    fn least_feature(&self) -> Option<(usize, f64)> {
+        let each = self.features.iter().zip(&self.parts).enumerate();
+        let alone = each
+            .filter(|(place, _)| self.joints.iter().all(|joint| !joint.features.contains(place)));
+        let spread = |(place, (feature, part))| (place, mean_and_spread(feature, part).1);
+        alone.map(spread).min_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+    }
+
+    /// Looks at a feature no more; it is in no joint.
+    fn forget(&mut self, place: usize) {
+        let (feature, part) = (self.features.remove(place), self.parts.remove(place));
+        let mean = mean_and_spread(&feature, &part).0;
+        self.base = rounded(self.base + mean, 9);
+        for other in &mut self.features {
+            other.family.retain(|name| *name != feature.name);
+        }
+        let later = self.joints.iter_mut().flat_map(|joint| &mut joint.features);
+        later.filter(|other| **other > place).for_each(|other| *other -= 1);
+    }
+
+    /// Drops the sides that no joint has any more.
+    fn forget_sides(&mut self) {
+        for place in (0..self.sides.len()).rev() {
+            if self.joints.iter().any(|joint| joint.sides.contains(&place)) {
+                continue;
+            }
+            self.sides.remove(place);
+            let later = self.joints.iter_mut().flat_map(|joint| &mut joint.sides);
+            later.filter(|other| **other > place).for_each(|other| *other -= 1);
+        }
     }
 
     /// As JSON.
@@ -239,7 +312,7 @@ impl Model {
                 }
                 _ => {}
             }
-            if let crate::feature::Axis::Numbers(cuts) = &feature.axis
+            if let Axis::Numbers(cuts) = &feature.axis
                 && !cuts.is_sorted()
             {
                 return Err("a feature's cuts do not rise");

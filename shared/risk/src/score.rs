@@ -69,7 +69,8 @@ impl Scorer {
                 }
             })
             .collect();
-        let spread = model.features.iter().zip(&model.parts).map(|(f, p)| spread(f, p)).collect();
+        let each = model.features.iter().zip(&model.parts);
+        let spread = each.map(|(feature, part)| mean_and_spread(feature, part).1).collect();
         let base = model.calibrator.logit(model.base);
         let words = words(&model);
         Scorer { model, joints, base, spread, words }
@@ -201,7 +202,8 @@ fn settle(score: &mut Score, base: f64) {
     }
 }
 
-fn spread(feature: &Feature, part: &Part) -> f64 {
+/// What a feature's own part adds to the logit in training: the mean and the standard deviation.
+pub(crate) fn mean_and_spread(feature: &Feature, part: &Part) -> (f64, f64) {
     let all: f64 = feature.shares.iter().map(|share| f64::from(*share)).sum();
     let at = |bin: usize| match part {
         Part::Table(table) => table[bin],
@@ -212,7 +214,7 @@ fn spread(feature: &Feature, part: &Part) -> f64 {
         each.map(|(bin, share)| f64::from(*share) * of(at(bin))).sum::<f64>() / all.max(1.0)
     };
     let centre = mean(&|x| x);
-    libm::sqrt(mean(&|x| (x - centre) * (x - centre)))
+    (centre, libm::sqrt(mean(&|x| (x - centre) * (x - centre))))
 }
 
 /// A number of an interval.

@@ -16,7 +16,7 @@ use crate::ebm::{self, Monotone, alike};
 use crate::feature::{Axis, Feature, features, rounded};
 use crate::logistic::{self, Part};
 use crate::metrics::{Bin, Figures, calibration, ece_floor};
-use crate::model::{FORMAT, Kind, Model, machine_parts, regression_parts};
+use crate::model::{FORMAT, Kind, MOST_BYTES, Model, machine_parts, regression_parts};
 use crate::random::Random;
 use crate::score::{Scorer, probabilities};
 use crate::special::logit;
@@ -253,9 +253,22 @@ pub fn train(
             chosen = place;
         }
     }
-    let model = fit_final(task, candidates[chosen], &judged[chosen]);
+    let (model, left_out) = fit_final(task, candidates[chosen], &judged[chosen]);
+    if left_out > 0 {
+        notes.push(left_out_note(left_out, left_out + model.features.len()));
+    }
     let rungs = judged.into_iter().map(|(rung, _)| rung).collect();
     Ok(Trained { model, rungs, chosen, notes })
+}
+
+/// What is said of features that a model of its size has no room for.
+#[must_use]
+pub fn left_out_note(left_out: usize, of: usize) -> String {
+    format!(
+        "{left_out} of {of} features move the log-odds least and are left out: with all of them the \
+         model would be larger than {} KB; the figures are those of all",
+        MOST_BYTES / 1024
+    )
 }
 
 fn learnable(task: &Task<'_>, rows: &[usize]) -> Vec<Feature> {
@@ -495,7 +508,8 @@ fn gains(probabilities: &[f64], labels: &[bool]) -> Vec<f64> {
         .collect()
 }
 
-fn fit_final(task: &Task<'_>, candidate: Candidate, judged: &(Rung, Fitting)) -> Model {
+/// The model, and how many features it had no room for.
+fn fit_final(task: &Task<'_>, candidate: Candidate, judged: &(Rung, Fitting)) -> (Model, usize) {
     let all: Vec<usize> = (0..task.labels.len()).collect();
     let mut features = learnable(task, &all);
     if let Candidate::Few(place) = candidate {
@@ -541,8 +555,10 @@ fn fit_final(task: &Task<'_>, candidate: Candidate, judged: &(Rung, Fitting)) ->
     };
     // Drift is measured against what the model gives to rows it never saw.
     model.scores = Shares::tenths(&judged.1.probabilities[0]);
+    let features = model.features.len();
     model.seal();
-    model
+    let left_out = features - model.features.len();
+    (model, left_out)
 }
 
 /// Names for each feature those that say nearly the same.

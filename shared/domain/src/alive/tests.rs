@@ -135,23 +135,24 @@ fn without_a_fit_of_this_recipe_nothing_is_told() {
 fn a_band_changes_with_a_margin_and_the_journal_tells_the_probability() {
     let lifecycle = fitted();
     let mut customer = orders(&lifecycle, &[0.0, 10.0, 20.0], 20.0);
-    let (risk, change) = reassess(&customer, &lifecycle, day(21.0)).unwrap();
-    assert_eq!(risk.band, "low");
-    customer.status.risk = Some(risk);
+    let (note, change) = reassess(&customer, &lifecycle, day(21.0)).unwrap();
+    assert_eq!(note.state.band, "low");
+    customer.status.note_risk(note);
     let mut entries = vec![customer.status.apply(&change.unwrap(), day(21.0), &lifecycle)];
     let mut at = 21.0;
     let probability = |customer: &Customer, at| {
-        super::risk(&Facts::new(customer, &lifecycle, day(at)), model(&lifecycle)).unwrap()
+        risk(&Facts::new(customer, &lifecycle, day(at)), model(&lifecycle)).unwrap()
     };
     while probability(&customer, at).probability < 0.5 {
         at += 0.25;
     }
     // Just beyond the border it is still in the band where it was.
     assert_eq!(probability(&customer, at).band, "low");
-    let (risk, change) = reassess(&customer, &lifecycle, day(at + 20.0)).unwrap();
+    let (note, change) = reassess(&customer, &lifecycle, day(at + 20.0)).unwrap();
     let change = change.unwrap();
     assert_eq!((change.from.as_deref(), change.to.as_deref()), (Some("low"), Some("high")));
-    customer.status.risk = Some(risk.clone());
+    let risk = note.state.clone();
+    customer.status.note_risk(note);
     entries.insert(0, customer.status.apply(&change, day(at + 20.0), &lifecycle));
     let RiskState { probability, band, .. } = status_at(&entries).risk.unwrap();
     assert_eq!((probability, band), (risk.probability, risk.band));

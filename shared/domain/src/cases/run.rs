@@ -17,6 +17,7 @@ use crate::journal::{ChangeKind, JournalEntry};
 use crate::lifecycle::{Lifecycle, RiskModel, Subject};
 use crate::period::DAY;
 use crate::replay::{Replay, in_order};
+use crate::rise;
 use crate::score;
 
 /// The customer of every case.
@@ -161,6 +162,10 @@ impl<'a> Life<'a> {
                 let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
                 let closed = entry.to.as_deref() == Some("closed");
                 if closed { format!("{standard} closed") } else { standard.to_owned() }
+            }
+            // A rise within a band; with another band that is what is told.
+            ChangeKind::Risk if entry.rule == rise::RULE && entry.from == entry.to => {
+                "rise".to_owned()
             }
             _ => entry.to.clone().unwrap_or_default(),
         };

@@ -50,11 +50,12 @@ fn a_case_that_goes_as_expected_passes_and_covers_its_rules() {
   expect:
     - { day: 0, stage: active, risk: low, segments: { paying: yes, rich: unknown } }
     - { day: 9, stage: active, alerts: [\"team: risk low\", \"team: finding called\"] }
-    - { day: 10, stage: quiet, findings: [called], alerts: [\"urgent: stage quiet\", \"team: risk high\"] }
+    - { day: 10, stage: quiet, findings: [called], alerts: [\"urgent: stage quiet\"] }
+    - { day: 11, risk: high, alerts: [\"team: risk high\"] }
 ",
     );
     assert_eq!(outcome.cases[0].failures, []);
-    assert_eq!(outcome.cases[0].expectations, 9);
+    assert_eq!(outcome.cases[0].expectations, 11);
     assert_eq!(outcome.failed(), 0);
     let Coverage { stages, standards, segments, bands } = outcome.coverage;
     assert_eq!(
@@ -63,6 +64,24 @@ fn a_case_that_goes_as_expected_passes_and_covers_its_rules() {
     );
     assert_eq!((standards.fired.len(), bands.fired.len()), (1, 2));
     assert_eq!((segments.fired, segments.never), (vec!["paying".into()], vec!["rich".into()]));
+}
+
+#[test]
+fn a_rise_of_risk_is_an_alert_of_a_case() {
+    let lifecycle =
+        load(&FILE.replace("model: scorecard\n", "model: scorecard\n  drop_alert: 0.2\n")).unwrap();
+    // Five points a day: from 0 to 20, from there to 40, and half of the points are another band.
+    let cases = "- name: who falls silent
+  given: { events: [ { day: 0, event: login } ] }
+  expect:
+    - { day: 3, risk: low, alerts: [\"urgent: stage active\", \"team: risk low\"] }
+    - { day: 4, alerts: [\"team: risk rise\"] }
+    - { day: 7, alerts: [] }
+    - { day: 8, alerts: [\"team: risk rise\"] }
+    - { day: 11, risk: high, alerts: [\"urgent: stage quiet\", \"team: risk high\"] }
+";
+    let cases = read(cases, &lifecycle).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(run(&cases, &lifecycle).cases[0].failures, []);
 }
 
 #[test]

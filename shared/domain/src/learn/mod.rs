@@ -29,7 +29,7 @@ use risk::score::Scorer;
 use risk::special::logit;
 use risk::table::{Column, NO_WORD, Table};
 pub use risk::train::TrainError;
-use risk::train::{Few, FoldColumn, Task, Trained, predict, train};
+use risk::train::{Few, FoldColumn, Task, Trained, left_out_note, predict, train};
 use serde::{Deserialize, Serialize};
 
 pub use self::input::{Input, InputKind};
@@ -310,21 +310,27 @@ impl Lessons {
         let watch = self.watch(&class, champion);
         let all: Vec<&Snapshot> = self.snapshots.iter().collect();
         let mut trained = class.train(&all, &by_now.params, progress)?;
+        let features = trained.model.features.len();
         name_families(&mut trained.model, learned);
         let definition = |feature: &risk::feature::Feature| {
             let input = learned.inputs.iter().find(|input| input.name == feature.name);
             input.map(|input| input::definition(lifecycle, input)).unwrap_or_default()
         };
-        let definitions: Vec<String> = trained.model.features.iter().map(definition).collect();
-        let mut knowledge = Knowledge { model: trained.model.clone(), definitions, later };
-        fitted.knowledge = Some(knowledge.clone());
+        let known = |model: &Model| {
+            let definitions = model.features.iter().map(definition).collect();
+            Knowledge { model: model.clone(), definitions, later }
+        };
+        fitted.knowledge = Some(known(&trained.model));
         // The whole has to be as small as a model may be, and not the model alone.
         let over = fitted.to_json().len().saturating_sub(MOST_BYTES);
         if over > 0 {
-            let most = knowledge.model.to_json().len().saturating_sub(over);
-            knowledge.model.shrink(most);
-            trained.model = knowledge.model.clone();
-            fitted.knowledge = Some(knowledge);
+            let most = trained.model.to_json().len().saturating_sub(over);
+            trained.model.shrink(most);
+            fitted.knowledge = Some(known(&trained.model));
+        }
+        let left_out = features - trained.model.features.len();
+        if left_out > 0 {
+            trained.notes.push(left_out_note(left_out, features));
         }
         notes.append(&mut trained.notes);
         Ok(Some(Learning { fitted, trained: Some(trained), material, verdict, watch, notes }))

@@ -1,18 +1,18 @@
 //! What a learnt model says of a customer, in sentences that somebody can act upon.
 
-use risk::band::band_after;
 use risk::feature::Feature;
 use risk::reason::{Phrases, Reason as Told, percent, reasons, short};
 use risk::score::{Coverage, Score};
 use risk::special::sigmoid;
 
 use super::input::{InputKind, four_weeks_before, value};
-use crate::alive::{self, MARGIN, days};
+use crate::alive::{self, days};
 use crate::expr::Type;
 use crate::facts::Facts;
 use crate::journal::{Reason, number_json};
 use crate::lifecycle::{Learned, Ready};
 use crate::score::{PROBABILITY, Risk};
+use crate::stakes;
 
 /// Reasons that raise the risk, and reasons that lower it.
 const TOLD: [usize; 2] = [3, 2];
@@ -32,14 +32,12 @@ pub fn risk(facts: &Facts<'_>, learned: &Learned) -> Option<Risk> {
     let row: Vec<f64> = ready.inputs.iter().map(of).collect();
     let mut score = Score::default();
     ready.scorer.score(&row, &mut score);
-    let before = facts.customer.status.risk.as_ref();
-    let before = before.and_then(|was| ready.bands.iter().position(|band| band.name == was.band));
-    let band = band_after(&ready.bands, score.probability, before, MARGIN);
     let coverage = ready.scorer.coverage(&row, &score);
     Some(Risk {
         probability: score.probability,
-        band: ready.bands[band].name.clone(),
+        band: stakes::band(facts, &ready.bands, score.probability),
         coverage: coverage.known,
+        revenue_at_risk: None,
         reasons: told(facts, learned, ready, &row, &score, &coverage),
     })
 }

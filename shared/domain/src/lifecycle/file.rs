@@ -299,10 +299,54 @@ pub struct Risk {
     pub ignore: Option<Spanned<Vec<Word>>>,
     /// The factors of the scorecard; those of `health` where they are absent.
     pub factors: Option<Spanned<Entries<Spanned<Factor>>>>,
-    /// From which probability on a band begins.
+    /// From which probability on a band begins, or that acting has to pay.
     #[serde(default)]
-    pub bands: Entries<Spanned<f64>>,
-    /// A rise of this much in 7 days is an alert by itself.
-    #[schemars(skip)]
-    pub drop_alert: Later,
+    pub bands: RiskBands,
+    /// The value that is lost when the customer leaves: a trait, a metric or a formula.
+    pub value: Option<Word>,
+    /// A rise of the probability by this much within 7 days is an alert by itself.
+    pub drop_alert: Option<Spanned<f64>>,
+}
+
+/// The bands of risk.
+#[derive(Debug, Default)]
+pub struct RiskBands {
+    /// From which probability on each begins.
+    pub fixed: Entries<Spanned<f64>>,
+    /// `by_cost`: where acting pays.
+    pub by_cost: Option<(Word, Spanned<ByCost>)>,
+}
+
+impl<'de> Deserialize<'de> for RiskBands {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BandsVisitor;
+        impl<'de> Visitor<'de> for BandsVisitor {
+            type Value = RiskBands;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a mapping of names to where they begin, or `by_cost`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RiskBands, A::Error> {
+                let mut bands = RiskBands::default();
+                while let Some(name) = map.next_key::<Word>()? {
+                    if name.value == "by_cost" {
+                        bands.by_cost = Some((name, map.next_value()?));
+                    } else {
+                        bands.fixed.0.push((name, map.next_value()?));
+                    }
+                }
+                Ok(bands)
+            }
+        }
+        deserializer.deserialize_map(BandsVisitor)
+    }
+}
+
+/// Bands by what acting costs: from `low`, where acting upon the risk does not pay, to `critical`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByCost {
+    /// What acting costs for one customer, in the unit of `value`.
+    pub acting_costs: Spanned<f64>,
+    /// The share of leaving customers that acting keeps, as in 0.2.
+    pub success_rate: Spanned<f64>,
 }

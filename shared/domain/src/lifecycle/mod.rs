@@ -37,6 +37,7 @@ use crate::feed::Feed;
 use crate::measure::Measures;
 use crate::period::{Calendar, Period};
 use crate::personal::Treatment;
+use crate::stakes::Stakes;
 
 /// The largest lifecycle file, in bytes.
 pub const MAX_FILE_BYTES: usize = 512 * 1024;
@@ -70,6 +71,10 @@ pub struct Lifecycle {
     pub health: Option<Arc<Scorecard>>,
     /// The risk model.
     pub risk: Option<RiskModel>,
+    /// What is at stake with a customer, where the file says so.
+    pub stakes: Option<Stakes>,
+    /// A rise of the risk by so much within a week is told by itself.
+    pub rise_alert: Option<f64>,
     /// Standards, in the order of the file, without overlays.
     pub standards: Vec<Arc<Standard>>,
     /// Sources of events, in the order of the file.

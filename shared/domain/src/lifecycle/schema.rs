@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value as Json, json};
 
 use super::file::{
-    Counted, Entries, Exit, File, Hmac, Kept, Members, Metric, OneOrMany, Scheme, StageChoice,
-    Texts, TraitType,
+    ByCost, Counted, Entries, Exit, File, Hmac, Kept, Members, Metric, OneOrMany, RiskBands,
+    Scheme, StageChoice, Texts, TraitType,
 };
 use crate::expr::ConditionSource;
 use crate::feed::SCHEMES;
@@ -132,6 +132,16 @@ written_as!(TraitType, "TraitType", "A type, with `?` where the fact may be miss
 written_as!(Metric, "Metric", "Counted from events, or a formula over other metrics and traits.", |generator| [
     { "type": "string", "minLength": 1 },
     generator.subschema_for::<Counted>(),
+]);
+
+written_as!(RiskBands, "RiskBands", "From which probability on each band begins, or `by_cost`: where acting pays.", |generator| [
+    {
+        "type": "object",
+        "properties": { "by_cost": generator.subschema_for::<ByCost>() },
+        "required": ["by_cost"],
+        "additionalProperties": false,
+    },
+    generator.subschema_for::<Entries<Spanned<f64>>>(),
 ]);
 
 written_as!(Exit, "Exit", "A stage; `at_once` where `stay_at_least` does not hold it back.", |_generator| [

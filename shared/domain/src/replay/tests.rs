@@ -67,8 +67,8 @@ proptest! {
             replay.until(at);
             let decided = replay.night(at);
             let mut entries = Vec::new();
-            if let Some((risk, change)) = reassess(&live, &lifecycle, at) {
-                live.status.risk = Some(risk);
+            if let Some((note, change)) = reassess(&live, &lifecycle, at) {
+                live.status.note_risk(note);
                 entries.extend(change.map(|change| live.status.apply(&change, at, &lifecycle)));
             }
             for change in decide_stage(&live, &lifecycle, at).into_changes() {

@@ -5,11 +5,11 @@
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
-use domain::customer::{Customer, RiskState};
+use domain::customer::{Customer, RiskNote};
 use domain::facts::Facts;
 use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use domain::lifecycle::Lifecycle;
-use domain::replay::in_order;
+use domain::replay::{in_order, profile_at};
 use domain::revision::revisions;
 use jiff::Timestamp;
 
@@ -30,7 +30,7 @@ pub struct Decisions {
     /// What changes; each gets a journal entry.
     pub changes: Vec<Change>,
     /// A new assessment of risk, when there is one worth writing.
-    pub risk: Option<RiskState>,
+    pub risk: Option<RiskNote>,
     /// Whether the customer's `due` entry has been dealt with.
     pub settles_due: bool,
 }
@@ -144,8 +144,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<Prepared, StoreError> {
         let mut after = before.customer.clone();
-        if let Some(risk) = &decisions.risk {
-            after.status.risk = Some(risk.clone());
+        if let Some(note) = &decisions.risk {
+            after.status.note_risk(note.clone());
         }
         let mut entries = Vec::new();
         for change in &decisions.changes {
@@ -222,6 +222,28 @@ impl Store {
             self.transact(writes).await?;
         }
         self.customer_now(&found.key).await
+    }
+
+    /// The customer as of a past instant: where its profile was folded so much later that windows as of
+    /// then are emptied, folded again from the log as far as then. Nothing of that is kept. Answers
+    /// `None` where nothing had happened yet.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub(crate) async fn as_of(
+        &self,
+        mut found: Versioned,
+        lifecycle: &Lifecycle,
+        at: Timestamp,
+    ) -> Result<Option<Versioned>, StoreError> {
+        if !found.customer.profile.reaches_back_to(at) {
+            let log = in_order(self.whole_log(&found.key).await?);
+            found.customer.profile = profile_at(lifecycle, &log, at);
+            if found.customer.profile.is_new() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
     }
 
     /// The journal of a customer, newest first, as far back as decisions are revised.

@@ -497,6 +497,7 @@ fn customer_json(found: &Versioned) -> Json {
         "previous_stage": status.previous_stage,
         "entered": status.entered,
         "risk": status.risk,
+        "risk_week": status.risk_week,
         "findings": status.findings,
     })
 }

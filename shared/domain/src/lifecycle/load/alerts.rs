@@ -84,7 +84,9 @@ impl Loader<'_> {
                 let segments = file.segments.0.iter();
                 ("segment", segments.map(|(name, _)| name.value.as_str()).collect())
             }
-            "state" => ("state", vec!["open", "closed", "pending", "acknowledged", "released"]),
+            "state" => {
+                ("state", vec!["open", "closed", "pending", "acknowledged", "released", "rise"])
+            }
             _ => {
                 let labels = vec![
                     "kind", "severity", "stage", "from", "standard", "band", "segment", "state",

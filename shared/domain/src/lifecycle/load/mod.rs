@@ -123,6 +123,8 @@ impl<'a> Loader<'a> {
         let risk = file.risk.as_ref().and_then(|risk| {
             self.risk(risk, file.health.as_ref(), (&traits, &metrics), &mut measures)
         });
+        let stakes = file.risk.as_ref().and_then(|risk| self.stakes(risk));
+        let rise_alert = file.risk.as_ref().and_then(|risk| self.rise_alert(risk));
         declare(
             &mut self.scope,
             "stage.name",
@@ -167,6 +169,8 @@ impl<'a> Loader<'a> {
             stages: base.stages,
             health: base.health,
             risk,
+            stakes,
+            rise_alert,
             standards: base.standards,
             feeds,
             overlays: applies,

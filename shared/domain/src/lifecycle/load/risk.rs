@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{Known, Loader, text};
 use crate::alive::DAILY_DAYS;
-use crate::expr::Type;
+use crate::decide::VISIBLE;
+use crate::expr::{Expected, Type};
 use crate::learn::input::{self, KEEP_DAYS};
 use crate::learn::{ALIVE, Input, InputKind};
 use crate::lifecycle::file;
 use crate::lifecycle::{Alive, Learned, Leaves, Metric, RiskModel, Scorecard, Trait};
 use crate::measure::{Counting, Measures, Need};
 use crate::period::{DAY, Period};
+use crate::stakes::{Acting, Stakes};
 use crate::yaml::Spanned;
 
 /// The bands of risk where the file names none.
@@ -57,7 +59,7 @@ fn inputs(
 
 /// The names of the bands of risk.
 pub(super) fn risk_bands(risk: &file::Risk) -> Vec<&str> {
-    match risk.bands.0.as_slice() {
+    match risk.bands.fixed.0.as_slice() {
         [] => RISK_BANDS.to_vec(),
         bands => bands.iter().map(|(name, _)| name.value.as_str()).collect(),
     }
@@ -71,7 +73,6 @@ impl Loader<'_> {
         told: (&[Trait], &[Metric]),
         measures: &mut Measures,
     ) -> Option<RiskModel> {
-        self.refuse(&risk.drop_alert, "drop_alert");
         match risk.model.value.as_str() {
             "scorecard" => {
                 self.needless(risk, SCORECARD_HAS_NOT, "a scorecard has no");
@@ -97,6 +98,53 @@ impl Loader<'_> {
                 }
             },
         }
+    }
+
+    /// What is lost when a customer leaves, and from which risk on acting pays.
+    pub(super) fn stakes(&mut self, risk: &file::Risk) -> Option<Stakes> {
+        let acting = risk.bands.by_cost.as_ref().map(|(name, by_cost)| {
+            let file::ByCost { acting_costs, success_rate } = &by_cost.value;
+            if let Some((fixed, _)) = risk.bands.fixed.0.first() {
+                let message =
+                    format!("bands go by cost, or begin where they are said to: `{}`", fixed.value);
+                self.error(&fixed.referenced, message).help =
+                    Some("remove `by_cost`, or the bands beside it".into());
+            }
+            if risk.value.is_none() {
+                let message = "bands by cost need the `value` that is lost when a customer leaves";
+                self.error(&name.referenced, message).help =
+                    Some("add it under `risk`, as in `value: traits.mrr * 12`".into());
+            }
+            if !(acting_costs.value > 0.0 && acting_costs.value.is_finite()) {
+                self.error(&acting_costs.referenced, "what acting costs is more than 0").help =
+                    Some("in the unit of `value`, as in `acting_costs: 150`".into());
+            }
+            if !(success_rate.value > 0.0 && success_rate.value <= 1.0) {
+                self.error(
+                    &success_rate.referenced,
+                    "a success rate is more than 0 and at most 1",
+                )
+                .help = Some("the share of leaving customers that acting keeps, as in 0.2".into());
+            }
+            Acting { costs: acting_costs.value, success_rate: success_rate.value }
+        });
+        let scope = self.facts.clone();
+        let value = self.expression(risk.value.as_ref()?, &scope, Expected::Number)?;
+        Some(Stakes { value, acting })
+    }
+
+    /// How much of a rise is told by itself.
+    pub(super) fn rise_alert(&mut self, risk: &file::Risk) -> Option<f64> {
+        let least = risk.drop_alert.as_ref()?;
+        if !(VISIBLE..=1.0).contains(&least.value) {
+            let message = format!("a rise that is told is from {VISIBLE} to 1");
+            self.error(&least.referenced, message).help = Some(
+                "write it as a share, as in `drop_alert: 0.2`: from 30 % to 50 % is such a rise; moves of \
+                 less than five points are everyday"
+                    .into(),
+            );
+        }
+        Some(least.value)
     }
 
     /// Says which keys have no meaning with a model.
@@ -127,7 +175,7 @@ impl Loader<'_> {
                 Some("give them here, or under `health:`".into());
             return None;
         };
-        Some(self.scorecard(factors, &risk.bands, 1.0, &RISK_BANDS))
+        Some(self.scorecard(factors, &risk.bands.fixed, 1.0, &RISK_BANDS))
     }
 
     /// The probability of no further event: its event is counted for ever, and day by day for long
@@ -151,7 +199,7 @@ impl Loader<'_> {
         let need = Need { keep_days: None, window: None };
         let measure = measures.add(Counting::Count, Some(text(event)), None, need);
         measures.keep_daily(DAILY_DAYS);
-        let bands = self.bands(&risk.bands, 1.0, &RISK_BANDS);
+        let bands = self.bands(&risk.bands.fixed, 1.0, &RISK_BANDS);
         Some(Alive { event: text(event), measure, horizon_days, bands, fitted: None })
     }
 
@@ -198,7 +246,7 @@ impl Loader<'_> {
             .collect();
         let ignored = self.ignored(risk, traits, metrics);
         let inputs = inputs(&events, traits, metrics, &ignored);
-        let has_own_bands = !risk.bands.0.is_empty();
+        let has_own_bands = !risk.bands.fixed.0.is_empty();
         Some(Learned {
             name: name.to_owned(),
             alive,
