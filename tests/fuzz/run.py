@@ -35,6 +35,16 @@ CONDITIONS = [
     'traits.owner != "kim@example.com"',
 ]
 
+# A line is the criteria of a stage; all have the same priority.
+CRITERIA = [
+    [*CONDITIONS[:2], CONDITIONS[3]],
+    ["metrics.idle_days > 14", "metrics.idle_days <= 14", "metrics.idle_days > 7 && traits.paid"],
+    ["metrics.logins_7d > 3 && metrics.logins_7d < 2", "metrics.logins_7d * 4 > metrics.logins_30d"],
+    ["traits.notice <= today || days_until(traits.notice) < 30", "!has(traits.notice)"],
+    ["metrics.share >= 0.8", "metrics.share < 0.8 && traits.plan in [\"trial\"]", "segment.paying"],
+    ["stage.name == \"s0\" && stage.days > 30", "metrics.trend < -50 || metrics.used % 2 == 1"],
+]
+
 
 def main() -> int:
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
@@ -44,6 +54,7 @@ def main() -> int:
         "signature": signatures(),
         "lifecycle_file": lifecycle_files(),
         "condition": [condition.encode() for condition in CONDITIONS],
+        "examine": ["\n".join(conditions).encode() for conditions in CRITERIA],
     }
     host = build()
     failed = [name for name, seeds in corpus.items() if not fuzz(host, name, seeds, seconds)]

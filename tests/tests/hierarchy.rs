@@ -144,6 +144,16 @@ async fn an_account_that_goes_elsewhere_counts_there() {
         (world.stage("one").await, world.stage("other").await),
         ("small".into(), "large".into())
     );
+    // The past is told as it was.
+    let before = start() - SignedDuration::from_hours(1);
+    for (id, then, now) in [("one", 4, 2), ("other", 2, 4)] {
+        for (at, expected) in [(format!("?at={before}"), then), (String::new(), now)] {
+            let told = world.get(&format!("/api/customers/{id}/explain{at}")).await;
+            let inputs = told["inputs"].as_array().unwrap();
+            let logins = inputs.iter().find(|input| input["name"] == "metrics.logins").unwrap();
+            assert_eq!(logins["value"], expected, "{id}{at}");
+        }
+    }
 }
 
 #[tokio::test]

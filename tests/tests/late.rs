@@ -32,8 +32,12 @@ fn day(day: i64) -> Timestamp {
 
 fn login(at: Timestamp) -> Event {
     let body = json!({ "type": "track", "event": "login", "userId": "ada" });
+    event(&format!("login-{at}"), at, body)
+}
+
+fn event(id: &str, at: Timestamp, body: serde_json::Value) -> Event {
     let serde_json::Value::Object(body) = body else { unreachable!() };
-    Event::from_body(format!("login-{at}"), at, at, body).unwrap()
+    Event::from_body(id.to_owned(), at, at, body).unwrap()
 }
 
 struct Life {
@@ -44,15 +48,23 @@ struct Life {
 
 impl Life {
     async fn begin() -> Life {
+        Life::of(SOURCE, "ada").await
+    }
+
+    async fn of(file: &str, customer: &str) -> Life {
         let pack = Pack::open(None, LocalClock::manual(day(0))).await.unwrap();
-        pack.apply(SOURCE).await.unwrap().unwrap();
-        Life { pack, key: CustomerKey::subject("ada"), runs: 0 }
+        pack.apply(file).await.unwrap().unwrap();
+        Life { pack, key: CustomerKey::subject(customer), runs: 0 }
     }
 
     async fn told(&self, on: i64, events: &[Event]) {
+        self.told_of(&self.key, on, events).await;
+    }
+
+    async fn told_of(&self, key: &CustomerKey, on: i64, events: &[Event]) {
         self.pack.clock.set(Some(day(on)));
         let lifecycle = self.pack.store.lifecycle().await.unwrap();
-        self.pack.store.commit(&self.key, events, &lifecycle, day(on)).await.unwrap();
+        self.pack.store.commit(key, events, &lifecycle, day(on)).await.unwrap();
     }
 
     async fn night(&mut self, on: i64) -> u64 {
@@ -121,4 +133,32 @@ async fn what_comes_in_time_is_neither_marked_nor_looked_at_again() {
     let rows = life.pack.capacity();
     let log_reads = rows.iter().filter(|row| row.function == "evaluate" && row.table == "events");
     assert!(log_reads.map(|row| row.read_units).sum::<f64>() == 0.0, "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_decision_about_an_account_is_revised_by_what_was_below_it() {
+    let file = SOURCE
+        .replace("subject: user", "subject: account\ntraits: { parent: account? }")
+        .replace("days_since: login", "days_since: login, roll_up: true");
+    let mut life = Life::of(&file, "holding").await;
+    let north = CustomerKey::subject("north");
+    let below = json!({ "type": "group", "groupId": "north", "userId": "bob",
+        "traits": { "parent": "holding" } });
+    life.told(0, &[login(day(0))]).await;
+    life.told_of(&north, 0, &[event("below", day(0), below)]).await;
+    life.night(1).await;
+    life.night(9).await;
+    let before = life.pack.store.journal(&life.key, 10, None).await.unwrap().items;
+    assert_eq!(before[0].to.as_deref(), Some("quiet"));
+
+    // The account below logged in on day 5, which is told late; so is something of its own.
+    let note = json!({ "type": "track", "event": "note", "userId": "ada" });
+    life.told_of(&north, 10, &[login(day(5))]).await;
+    life.told(10, &[event("note", day(6), note)]).await;
+    assert_eq!(life.pack.store.customer(&life.key).await.unwrap().late_from, Some(day(6)));
+    life.night(10).await;
+    let journal = life.pack.store.journal(&life.key, 10, None).await.unwrap().items;
+    let revision = journal.iter().find(|entry| entry.kind == ChangeKind::Revision).unwrap();
+    assert_eq!((revision.from.as_deref(), revision.to.as_deref()), (Some("quiet"), Some("active")));
+    assert_eq!(life.pack.store.customer(&life.key).await.unwrap().late_from, None);
 }

@@ -4,6 +4,8 @@
 //! compared, and how, is `domain::plan`'s; here customers are read, replayed on all threads, and the
 //! outcome is put into text, JSON and a page.
 
+mod families;
+mod models;
 mod page;
 mod replay;
 mod report;
@@ -21,7 +23,9 @@ use domain::lifecycle::{Lifecycle, load};
 use domain::plan::{Plan, Question};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use platform::Store;
 
+use self::models::Models;
 use self::replay::Replayed;
 use self::report::Report;
 use self::source::Source as Customers;
@@ -40,7 +44,10 @@ revenue; which findings and alerts would appear or vanish; how often customers w
 customers that are affected most, with the reason for each. Paying customers that would be taken for \
 churned come first. Nothing is changed.\n\n\
 Stages of customers who are gone are known by a word of their names: churned, lost, cancelled, closed, \
-gone.",
+gone.\n\n\
+Risk that is learnt is told by the version that is gone by. Where a file names a model that is not learnt \
+yet, the plan says so and leaves risk out. Where metrics roll up, every account is looked at with all \
+that was below it at the time; the log is read twice then.",
     after_long_help = "Examples:\n  \
 lifecycle plan                                   lifecycle.yaml against the active version\n  \
 lifecycle plan staging.yaml --html plan.html     a page with charts, to pass on\n  \
@@ -48,8 +55,8 @@ lifecycle plan --max-moves 2%                    in CI: fail when more customers
 lifecycle plan --aws                             over a deployed stack's log\n  \
 lifecycle plan --export ./export --active active.yaml   over an export of the events table to S3\n\n\
 With --json, one object on standard output:\n  \
-{\"active\": {\"version\", \"hash\"}, \"proposed\": {\"file\", \"hash\"}, \"at\", \"months\", \"steps\", \
-\"customers\", \"events\", \"empty\",\n   \
+{\"active\": {\"version\", \"hash\", \"risk\": {\"model\", \"version\", \"hash\", \"fitted_at\", \"missing\"}},\n   \
+\"proposed\": {\"file\", \"hash\", \"risk\"}, \"notes\": [], \"at\", \"months\", \"steps\", \"customers\", \"events\", \"empty\",\n   \
 \"moves\": {\"customers\", \"share\", \"revenue\", \"paying_lost\": {\"customers\", \"revenue\"},\n     \
 \"by_stage\": [{\"from\", \"to\", \"customers\", \"revenue\"}], \"by_segment\": [{\"segment\", …}]},\n   \
 \"findings\": [{\"standard\", \"active\", \"proposed\", \"appear\", \"vanish\"}], \"alerts\": \
@@ -147,8 +154,9 @@ pub async fn run(args: PlanArgs) -> Result<ExitCode> {
     let began = Instant::now();
     let now = args.at.unwrap_or_else(|| LocalClock::system().now());
     let proposed = Source::file(&args.file)?;
-    let Some(proposed_file) = usable(&proposed)? else { return Ok(ExitCode::FAILURE) };
-    let (active, active_name, customers) = active_and_customers(&args).await?;
+    let Some(mut proposed_file) = usable(&proposed)? else { return Ok(ExitCode::FAILURE) };
+    let Against { active, active_name, models, customers } =
+        Against::of(&args, &mut proposed_file).await?;
     let revenue = revenue_trait(args.revenue.as_deref(), &proposed_file)?;
     let total = customers.customers().await?;
     let bar = progress(total, args.json);
@@ -173,6 +181,7 @@ pub async fn run(args: PlanArgs) -> Result<ExitCode> {
         plan: &plan,
         active: (&active_name, &active),
         proposed: (&proposed.name, &proposed_file),
+        models: &models,
         at: now,
         months,
         steps,
@@ -215,39 +224,51 @@ fn usable(source: &Source) -> Result<Option<Lifecycle>> {
     }
 }
 
-/// The lifecycle to compare with, what it is called, and where the customers are.
-async fn active_and_customers(args: &PlanArgs) -> Result<(Lifecycle, String, Customers)> {
-    let given = args.active.as_deref().map(Source::file).transpose()?;
-    if let (Some(folder), Some(given)) = (&args.export, &given) {
-        let active = lifecycle_of(given)?;
-        return Ok((active, given.name.clone(), Customers::Export(folder.clone())));
-    }
-    let target = Target::open(&args.target).await?;
-    let (active, name) = match &given {
-        Some(given) => (lifecycle_of(given)?, given.name.clone()),
-        None => {
-            let found = target.store.configuration().await?;
-            let found = found.context(
-                "no lifecycle file is active yet, so there is nothing to compare with: apply one, or \
-                 name one with --active",
-            )?;
-            let name = format!("version {}", found.version);
-            let source = Source { name: name.clone(), path: None, text: found.source };
-            let mut active = lifecycle_of(&source)?;
-            active.version = Some(found.version);
-            (active, name)
+/// What a file is compared with.
+struct Against {
+    active: Lifecycle,
+    active_name: String,
+    /// What tells risk under both files.
+    models: Models,
+    customers: Customers,
+}
+
+impl Against {
+    /// Reads it, and gives both files what was learnt for them.
+    async fn of(args: &PlanArgs, proposed: &mut Lifecycle) -> Result<Against> {
+        let given = args.active.as_deref().map(Source::file).transpose()?;
+        if let (Some(folder), Some(given)) = (&args.export, &given) {
+            let mut active = lifecycle_of(given)?;
+            let models = Models::give(None, &mut active, proposed).await?;
+            let customers = Customers::Export(folder.clone());
+            return Ok(Against { active, active_name: given.name.clone(), models, customers });
         }
-    };
-    let customers = match args.target.aws || is_served(&args.target.data) {
-        true => Customers::Tables(target.store.clone()),
-        false => Customers::Local(args.target.data.clone()),
-    };
-    if let Customers::Tables(_) = &customers {
-        return Ok((active, name, customers));
+        let target = Target::open(&args.target).await?;
+        let (mut active, active_name) = match &given {
+            Some(given) => (lifecycle_of(given)?, given.name.clone()),
+            None => active_file(&target.store).await?,
+        };
+        let models = Models::give(Some(&target.store), &mut active, proposed).await?;
+        let customers = match args.target.aws || is_served(&args.target.data) {
+            true => Customers::Tables(target.store.clone()),
+            // The file is read without the engine, which lets go of it at the end of this.
+            false => Customers::Local(args.target.data.clone()),
+        };
+        Ok(Against { active, active_name, models, customers })
     }
-    // The file is read without the engine, which lets go of it here.
-    drop(target);
-    Ok((active, name, customers))
+}
+
+/// The active version, and what it is called.
+async fn active_file(store: &Store) -> Result<(Lifecycle, String)> {
+    let found = store.configuration().await?.context(
+        "no lifecycle file is active yet, so there is nothing to compare with: apply one, or name one \
+         with --active",
+    )?;
+    let name = format!("version {}", found.version);
+    let source = Source { name: name.clone(), path: None, text: found.source };
+    let mut active = lifecycle_of(&source)?;
+    active.version = Some(found.version);
+    Ok((active, name))
 }
 
 fn lifecycle_of(source: &Source) -> Result<Lifecycle> {

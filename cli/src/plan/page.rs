@@ -44,6 +44,10 @@ pub(super) fn page(report: &Report<'_>) -> Result<String> {
         steps = report.steps,
         months = report.months,
     )?;
+    let told = [report.by_what_risk()].into_iter().chain(report.models.notes());
+    for line in told.filter(|line| !line.is_empty()) {
+        write!(html, "<p class=\"small\">{}</p>", escape(&line))?;
+    }
     if plan.is_empty() {
         html.push_str("<p>Nothing would change.</p></html>\n");
         return Ok(html);

@@ -10,12 +10,14 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::Limit;
+use super::models::Models;
 
 /// A plan and what it is of.
 pub(super) struct Report<'a> {
     pub(super) plan: &'a Plan,
     pub(super) active: (&'a str, &'a Lifecycle),
     pub(super) proposed: (&'a str, &'a Lifecycle),
+    pub(super) models: &'a Models,
     pub(super) at: Timestamp,
     pub(super) months: u32,
     pub(super) steps: usize,
@@ -112,8 +114,17 @@ impl Report<'_> {
             })
             .collect();
         json!({
-            "active": { "version": self.active.1.version, "hash": self.active.1.hash },
-            "proposed": { "file": self.proposed.0, "hash": self.proposed.1.hash },
+            "active": {
+                "version": self.active.1.version,
+                "hash": self.active.1.hash,
+                "risk": self.models.active.json(),
+            },
+            "proposed": {
+                "file": self.proposed.0,
+                "hash": self.proposed.1.hash,
+                "risk": self.models.proposed.json(),
+            },
+            "notes": self.models.notes(),
             "at": self.at,
             "months": self.months,
             "steps": self.steps,
@@ -163,6 +174,10 @@ impl Report<'_> {
             self.steps,
             self.months
         );
+        text.push_str(&self.by_what_risk());
+        for note in self.models.notes() {
+            text.push_str(&format!("note: {note}\n"));
+        }
         if plan.is_empty() {
             text.push_str("\nNothing would change.\n");
             return text;
@@ -221,12 +236,26 @@ impl Report<'_> {
         text
     }
 
+    /// What was learnt that tells risk, where anything was.
+    pub(super) fn by_what_risk(&self) -> String {
+        let Models { active, proposed, .. } = self.models;
+        match (active.is_fitted(), proposed.is_fitted()) {
+            (false, false) => String::new(),
+            _ if active == proposed => format!("risk by {}\n", active.words()),
+            _ => format!("risk by {} → {}\n", or_none(&active.words()), or_none(&proposed.words())),
+        }
+    }
+
     pub(super) fn pays(&self, weight: &Weight) -> String {
         match self.revenue {
             Some(revenue) => format!(", {revenue} {}", said(&json!(cents(weight.revenue)))),
             None => String::new(),
         }
     }
+}
+
+fn or_none(words: &str) -> &str {
+    if words.is_empty() { "none" } else { words }
 }
 
 /// What appears or vanishes, a line each.

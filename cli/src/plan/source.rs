@@ -12,7 +12,7 @@ use domain::event::Event;
 use flate2::bufread::MultiGzDecoder;
 use futures::stream::{self, StreamExt as _};
 use platform::store::{CustomerFilter, PackedEvent, customer_of_json};
-use platform::{CustomerKey, Store, StoreError};
+use platform::{CustomerKey, Store, StoreError, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -43,6 +43,7 @@ pub(crate) struct Work {
 }
 
 /// A customer's log, as it was read.
+#[derive(Clone)]
 pub(crate) enum Log {
     Events(Vec<Event>),
     Json(Vec<String>),
@@ -81,14 +82,74 @@ impl Source {
         }
     }
 
+    /// Opens it. Call it, and what comes after, where blocking is allowed.
+    pub(crate) fn open(self) -> Result<Customers> {
+        Ok(match self {
+            Source::Local(data) => Customers::Local(Rows::open(&database_file(&data))?),
+            Source::Tables(store) => Customers::Tables(store),
+            Source::Export(folder) => Customers::Export(export(&folder)?),
+        })
+    }
+
     /// Hands on every customer. Call it where blocking is allowed.
-    pub(crate) fn each(self, visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
+    pub(crate) fn each(self, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
+        self.open()?.each(&mut visit)
+    }
+}
+
+/// Customers that can be read, as often as it takes.
+pub(crate) enum Customers {
+    Local(Rows),
+    Tables(Store),
+    /// An export has its items in no order: they are held, packed.
+    Export(HashMap<CustomerKey, Vec<PackedEvent>>),
+}
+
+impl Customers {
+    /// Hands on every customer.
+    pub(crate) fn each(&self, visit: &mut dyn FnMut(Work) -> Result<()>) -> Result<()> {
         match self {
-            Source::Local(data) => local(&data, visit),
-            Source::Tables(store) => {
-                tokio::runtime::Handle::current().block_on(tables(&store, visit))
+            Customers::Local(rows) => {
+                rows.each(&local_table("customers"), |item| visit(local(rows, item)?))
             }
-            Source::Export(folder) => export(&folder, visit),
+            Customers::Tables(store) => {
+                tokio::runtime::Handle::current().block_on(tables(store, visit))
+            }
+            Customers::Export(customers) => {
+                let mut customers = customers.iter();
+                customers.try_for_each(|(key, packed)| visit(exported(key, packed)))
+            }
+        }
+    }
+
+    /// Those of these keys that there are.
+    pub(crate) fn of(&self, keys: &[CustomerKey]) -> Result<Vec<Work>> {
+        match self {
+            Customers::Local(rows) => {
+                let mut found = Vec::new();
+                for key in keys {
+                    for item in rows.partition(&local_table("customers"), key.as_str())? {
+                        found.push(local(rows, &item)?);
+                    }
+                }
+                Ok(found)
+            }
+            Customers::Tables(store) => {
+                let mut found = Vec::new();
+                let mut keep = |work| {
+                    found.push(work);
+                    Ok(())
+                };
+                tokio::runtime::Handle::current().block_on(async {
+                    let customers = store.customers_by_key(keys).await?;
+                    with_logs(store, customers, &mut keep).await
+                })?;
+                Ok(found)
+            }
+            Customers::Export(customers) => {
+                let known = keys.iter().filter_map(|key| customers.get_key_value(key));
+                Ok(known.map(|(key, packed)| exported(key, packed)).collect())
+            }
         }
     }
 }
@@ -98,40 +159,52 @@ fn decided(status: Status) -> Option<Status> {
     status.stage.is_some().then_some(status)
 }
 
-fn local(data: &Path, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
-    let rows = Rows::open(&database_file(data))?;
-    let (customers, events) = (format!("{TABLE_PREFIX}customers"), format!("{TABLE_PREFIX}events"));
-    rows.each(&customers, |item| {
-        let (key, status) = customer_of_json(item)?;
-        let log = Log::Json(rows.partition(&events, key.as_str())?);
-        visit(Work { key, status: decided(status), log })
-    })
+fn local_table(name: &str) -> String {
+    format!("{TABLE_PREFIX}{name}")
 }
 
-async fn tables(store: &Store, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
+fn local(rows: &Rows, item: &str) -> Result<Work> {
+    let (key, status) = customer_of_json(item)?;
+    let log = Log::Json(rows.partition(&local_table("events"), key.as_str())?);
+    Ok(Work { key, status: decided(status), log })
+}
+
+fn exported(key: &CustomerKey, packed: &[PackedEvent]) -> Work {
+    Work { key: key.clone(), status: None, log: Log::Packed(packed.to_vec()) }
+}
+
+async fn tables(store: &Store, visit: &mut dyn FnMut(Work) -> Result<()>) -> Result<()> {
     let mut cursor: Option<String> = None;
     loop {
         let page = store.customers(&CustomerFilter::default(), PAGE, cursor.as_deref()).await?;
-        // Collected first: a stream over a closure that borrows is not `Send` to the compiler.
-        let reads: Vec<_> = page
-            .items
-            .into_iter()
-            .map(async |found| {
-                let log = store.whole_log(&found.key).await?;
-                Ok::<_, StoreError>((found, log))
-            })
-            .collect();
-        let mut reads = stream::iter(reads).buffer_unordered(PARALLEL);
-        while let Some(read) = reads.next().await {
-            let (found, log) = read?;
-            let status = decided(found.customer.status);
-            visit(Work { key: found.key, status, log: Log::Events(log) })?;
-        }
+        with_logs(store, page.items, visit).await?;
         cursor = page.next_cursor;
         if cursor.is_none() {
             return Ok(());
         }
     }
+}
+
+async fn with_logs(
+    store: &Store,
+    customers: Vec<Versioned>,
+    visit: &mut dyn FnMut(Work) -> Result<()>,
+) -> Result<()> {
+    // Collected first: a stream over a closure that borrows is not `Send` to the compiler.
+    let reads: Vec<_> = customers
+        .into_iter()
+        .map(async |found| {
+            let log = store.whole_log(&found.key).await?;
+            Ok::<_, StoreError>((found, log))
+        })
+        .collect();
+    let mut reads = stream::iter(reads).buffer_unordered(PARALLEL);
+    while let Some(read) = reads.next().await {
+        let (found, log) = read?;
+        let status = decided(found.customer.status);
+        visit(Work { key: found.key, status, log: Log::Events(log) })?;
+    }
+    Ok(())
 }
 
 /// A line of an export.
@@ -141,8 +214,8 @@ struct Line<'a> {
     item: &'a RawValue,
 }
 
-/// An export has its items in no order: they are held, packed, until all are read.
-fn export(folder: &Path, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
+/// Reads an export: everybody's events.
+fn export(folder: &Path) -> Result<HashMap<CustomerKey, Vec<PackedEvent>>> {
     let mut files = Vec::new();
     data_files(folder, &mut files)?;
     files.sort();
@@ -191,10 +264,7 @@ fn export(folder: &Path, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()
             "lines of the export that are no event were passed over"
         );
     }
-    for (key, packed) in customers {
-        visit(Work { key, status: None, log: Log::Packed(packed) })?;
-    }
-    Ok(())
+    Ok(customers)
 }
 
 /// The data files of an export, wherever under the folder they are.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lifecycle::embedded::engine::dynamodb_at;
+use lifecycle::embedded::engine::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, dynamodb_at};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
 
@@ -84,22 +84,22 @@ fn an_edit_that_takes_paying_accounts_for_churned_fails_in_ci_and_names_them() {
 }
 
 #[test]
-fn a_plan_is_the_same_from_the_file_a_running_dev_and_an_export() {
+fn a_plan_is_the_same_from_the_file_a_running_dev_a_stack_and_an_export() {
     let folder = company();
     let at = folder.path();
     edit(at, "edited.yaml", GONE, SILENT);
     let plan = ["plan", "edited.yaml", "--at", AT];
-    let without_measures = |mut told: Json| {
-        let members = told.as_object_mut().unwrap();
-        members.retain(|name, _| !["seconds", "peak_rss_bytes"].contains(&name.as_str()));
-        told
-    };
     let local = without_measures(run(at, &plan));
     assert!(local["moves"]["customers"].as_u64().unwrap() > 0, "{local}");
 
     let dev = Dev::start(at, &["--data", ".lifecycle", "--clock", "manual"]);
     assert_eq!(without_measures(run(at, &plan)), local);
     let endpoint = std::fs::read_to_string(at.join(".lifecycle/dynamodb.endpoint")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::copy(at.join("edited.yaml"), elsewhere.path().join("edited.yaml")).unwrap();
+    assert_eq!(without_measures(of_a_stack(elsewhere.path(), &plan, &endpoint)), local);
+    let left: Vec<_> = std::fs::read_dir(elsewhere.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "a stack needs no data here: {left:?}");
     export(&endpoint, &at.join("export"));
     drop(dev);
 
@@ -115,6 +115,162 @@ fn a_plan_is_the_same_from_the_file_a_running_dev_and_an_export() {
     assert_eq!(none.status.code(), Some(1));
     let wrong = output(at, &["plan", "edited.yaml", "--export", "export"]);
     assert_eq!(wrong.status.code(), Some(2), "an export does not say which file is active");
+}
+
+/// A stack's tables are those of AWS, here at the address that the SDK is told.
+fn of_a_stack(folder: &Path, plan: &[&str], endpoint: &str) -> Json {
+    let unnamed = output(folder, &[plan, &["--aws"]].concat());
+    assert_eq!(unnamed.status.code(), Some(1));
+    assert!(stderr(&unnamed).contains("EVENTS_TABLE"), "{}", stderr(&unnamed));
+
+    let mut command = command(folder, &[plan, &["--aws", "--json"]].concat());
+    command.envs([
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("AWS_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+    ]);
+    for table in ["events", "customers", "journal", "control"] {
+        let name = format!("{}_TABLE", table.to_uppercase());
+        command.env(name, format!("lifecycle-{table}"));
+    }
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn without_measures(mut told: Json) -> Json {
+    let members = told.as_object_mut().unwrap();
+    members.retain(|name, _| !["seconds", "peak_rss_bytes"].contains(&name.as_str()));
+    told
+}
+
+/// A company that tells risk by the rhythm of its logins, scored and decided upon once.
+const RHYTHM: &str = "version: 1
+traits: { mrr: number? }
+metrics: { idle_days: { days_since: login } }
+stages:
+  calm: { enter: { when: metrics.idle_days >= 0, priority: 10 } }
+  worry: { enter: { when: risk.band == \"critical\", priority: 20 } }
+risk: { model: alive, event: login, horizon: 14d, bands: { low: 0, high: 0.1, critical: 0.3 } }
+alerts:
+  routes: [ { match: { kind: risk }, to: team } ]
+  receivers: { team: { sns: team } }
+";
+
+#[test]
+fn risk_is_told_by_what_was_learnt_and_what_is_not_learnt_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("lifecycle.yaml"), RHYTHM).unwrap();
+    let shape = ["--accounts", "80", "--months", "4", "--until", AT, "--out", "company.jsonl"];
+    run(at, &[&["simulate"][..], &shape].concat());
+    run(at, &["import", "company.jsonl"]);
+    let night = "2026-06-30T23:00:00Z";
+    run(at, &["run", "score", "--at", night]);
+    run(at, &["run", "evaluate", "--at", night]);
+
+    // Of one day without a login the same fit tells more often: other bands, other stages, other alerts.
+    edit(at, "edited.yaml", "horizon: 14d", "horizon: 1d");
+    let told = run(at, &["plan", "edited.yaml", "--at", AT]);
+    for file in ["active", "proposed"] {
+        let risk = &told[file]["risk"];
+        assert_eq!((&risk["model"], &risk["version"]), (&json!("alive"), &json!(1)), "{risk}");
+        assert_eq!(risk["missing"], false);
+    }
+    assert!(told["moves"]["customers"].as_u64().unwrap() > 0, "{told}");
+    let first = &told["affected"][0];
+    assert_eq!(
+        (&first["active"], &first["proposed"]),
+        (&json!("calm"), &json!("worry")),
+        "{first}"
+    );
+    assert_eq!(first["reasons"][0]["inputs"]["risk.band"], "critical");
+    let risks = &told["history"]["alerts"][0];
+    assert_eq!(risks["kind"], "risk");
+    assert!(risks["appear"].as_u64().unwrap() > 0, "{risks}");
+    let text = output(at, &["plan", "edited.yaml", "--at", AT]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("risk by version 1 of alive, learnt on 2026-06-30"), "{text}");
+    let same = run(at, &["plan", "--at", AT, "--max-moves", "0"]);
+    assert_eq!(same["empty"], true, "{same}");
+
+    // What was learnt of logins tells nothing of another event, nor for another model.
+    let other = "model: leaving, leaves: { with: subscription_cancelled }, ";
+    for (name, from, to, words) in [
+        (
+            "event.yaml",
+            "event: login",
+            "event: feature_used",
+            "version 1 was learnt for something else",
+        ),
+        ("model.yaml", "model: alive, ", other, "what is learnt is version 1 of alive"),
+    ] {
+        edit(at, name, from, to);
+        let told = run(at, &["plan", name, "--at", AT]);
+        assert_eq!(told["active"]["risk"]["missing"], false, "{told}");
+        assert_eq!(told["proposed"]["risk"]["missing"], true, "{told}");
+        assert_eq!(told["empty"], true, "nobody moves for what nobody knows: {told}");
+        let notes = told["notes"].to_string();
+        assert!(notes.contains(words) && notes.contains("risk is left out"), "{notes}");
+    }
+}
+
+/// What the accounts below count counts for the one above, from whatever is read.
+const GROUP: &str = "version: 1
+traits: { parent: account?, plan: [trial, team] }
+metrics:
+  logins: { count: login, over: 28d, roll_up: true }
+stages:
+  small: { enter: { when: metrics.logins >= 0, priority: 10 } }
+  large: { enter: { when: metrics.logins >= 4, priority: 20 } }
+";
+
+#[test]
+fn an_account_is_planned_with_what_is_below_it_from_every_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("lifecycle.yaml"), GROUP).unwrap();
+    let mut lines = String::new();
+    let mut call = |call: Json| lines.push_str(&format!("{call}\n"));
+    for (account, parent, logins) in [
+        ("holding", None, 1),
+        ("north", Some("holding"), 1),
+        ("harbour", Some("north"), 3),
+        ("lonely", None, 3),
+    ] {
+        let user = format!("user-of-{account}");
+        let traits = json!({ "plan": "team", "parent": parent });
+        call(json!({ "type": "group", "groupId": account, "userId": user, "traits": traits,
+            "messageId": account, "timestamp": "2026-05-04T08:00:00Z" }));
+        for nth in 0..logins {
+            call(json!({ "type": "track", "event": "login", "userId": user,
+                "messageId": format!("{account}-{nth}"), "context": { "groupId": account },
+                "timestamp": format!("2026-06-{:02}T08:00:00Z", 10 + nth) }));
+        }
+    }
+    std::fs::write(at.join("company.jsonl"), lines).unwrap();
+    assert_eq!(run(at, &["import", "company.jsonl"])["rejected"], 0);
+    run(at, &["run", "evaluate", "--at", "2026-06-30T23:00:00Z"]);
+
+    edit(at, "edited.yaml", "metrics.logins >= 4", "metrics.logins >= 5");
+    let plan = ["plan", "edited.yaml", "--at", AT];
+    let local = without_measures(run(at, &plan));
+    let moved = local["affected"].as_array().unwrap();
+    let ids: Vec<&str> = moved.iter().map(|one| one["id"].as_str().unwrap()).collect();
+    // North has four with harbour, holding five with both.
+    assert_eq!((ids, &local["customers"]), (vec!["north"], &json!(4)), "{local}");
+    assert_eq!((&moved[0]["present"], &moved[0]["proposed"]), (&json!("large"), &json!("small")));
+
+    let dev = Dev::start(at, &["--data", ".lifecycle", "--clock", "manual"]);
+    assert_eq!(without_measures(run(at, &plan)), local);
+    let endpoint = std::fs::read_to_string(at.join(".lifecycle/dynamodb.endpoint")).unwrap();
+    export(&endpoint, &at.join("export"));
+    drop(dev);
+    let source = ["--export", "export", "--active", "lifecycle.yaml"];
+    let exported = run(at, &[&plan[..], &source].concat());
+    assert_eq!(exported["history"], local["history"]);
+    assert_eq!(exported["affected"][0]["id"], "north", "{exported}");
 }
 
 /// Writes the events table as an export to S3 does: DYNAMODB_JSON, compressed.

@@ -356,6 +356,11 @@ async fn explained(
     let at = at.filter(|at| *at < now);
     let instant = at.unwrap_or(now);
     let lifecycle = lifecycle_at(store, at).await?;
+    // Of the past, who was below it then; who is now where those would be too many to look at.
+    let below_then = match at {
+        Some(at) => store.below_at(&found.key, &lifecycle, &[at]).await?,
+        None => None,
+    };
     let found = store.with_below(found, &lifecycle).await?;
     let (log, complete) = log_until(store, &found, instant).await?;
     let journal = journal_until(store, &found, instant).await?;
@@ -368,7 +373,10 @@ async fn explained(
                 None => found.customer.status.clone(),
                 Some(_) => explain::status_at(&journal),
             },
-            below: found.customer.below.clone(),
+            below: match below_then {
+                Some(below) => below.at(0),
+                None => found.customer.below.clone(),
+            },
         },
     };
     let told = explain::explain(&customer, &lifecycle, &journal, &log, instant);

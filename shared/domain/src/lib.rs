@@ -12,7 +12,8 @@
 //! [`timeline`] knows when an answer can change by itself; [`journal`] seals decisions, [`audit`] verifies that nobody changed
 //! them; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
-//! clock; [`explain`] says why, [`revision`] what would have been decided otherwise.
+//! clock; [`hierarchy`] knows what was below an account then; [`explain`] says why, [`revision`] what would
+//! have been decided otherwise.
 //!
 //! Invariants: nothing here can fail for an outside reason. `now` is always a parameter. The crate
 //! knows no AWS, no network, no storage, no environment and no clock.
@@ -33,6 +34,7 @@ pub mod facts;
 pub mod feed;
 pub mod fitted;
 pub mod fold;
+pub mod hierarchy;
 pub mod journal;
 pub mod learn;
 pub mod lifecycle;

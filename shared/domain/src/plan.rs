@@ -17,6 +17,7 @@ use crate::customer::{Customer, Scalar, Status};
 use crate::event::Event;
 use crate::expr::Truth;
 use crate::facts::Facts;
+use crate::hierarchy::Below;
 use crate::journal::{Effect, Reason};
 use crate::lifecycle::Lifecycle;
 use crate::replay::{Decided, Replay};
@@ -74,6 +75,9 @@ pub struct Subject<'a> {
     pub status: Option<&'a Status>,
     /// Its log, [`crate::replay::in_order`].
     pub log: &'a [Event],
+    /// What the accounts below it counted at each instant of the question, under the active and
+    /// under the proposed file; none where it has none, or nothing rolls up.
+    pub below: Option<&'a [Below; 2]>,
 }
 
 /// Two numbers: under the active file, and under the proposed one.
@@ -242,7 +246,7 @@ impl Plan {
         let log = &subject.log[..=end];
         self.customers += 1;
         self.events += log.len() as u64;
-        let mut pair = Pair::new(log, question);
+        let mut pair = Pair::new(log, subject.below, question);
         self.live_through(&mut pair, question);
         let status = subject.status.unwrap_or(&pair.active.customer.status).clone();
         self.look_ahead(subject.id, pair, status, question);
@@ -252,7 +256,7 @@ impl Plan {
     fn live_through(&mut self, pair: &mut Pair<'_>, question: &Question<'_>) {
         let (mut active, mut proposed) = (Path::default(), Path::default());
         for (index, at) in question.instants.iter().enumerate() {
-            pair.until(*at);
+            pair.until(index, *at);
             if !pair.active.has_begun() {
                 continue;
             }
@@ -376,19 +380,26 @@ struct Pair<'a> {
     proposed: Replay<'a>,
     /// Both files count the same things: one fold serves both.
     is_counted_alike: bool,
+    below: Option<&'a [Below; 2]>,
 }
 
 impl<'a> Pair<'a> {
-    fn new(log: &'a [Event], question: &Question<'a>) -> Pair<'a> {
+    fn new(log: &'a [Event], below: Option<&'a [Below; 2]>, question: &Question<'a>) -> Pair<'a> {
         let Question { active, proposed, .. } = question;
         Pair {
             active: Replay::new(active, log),
             proposed: Replay::new(proposed, log),
             is_counted_alike: active.measures.fingerprint == proposed.measures.fingerprint,
+            below,
         }
     }
 
-    fn until(&mut self, now: Timestamp) {
+    /// Both go on to an instant of the question.
+    fn until(&mut self, index: usize, now: Timestamp) {
+        if let Some([active, proposed]) = self.below {
+            self.active.customer.below = active.at(index);
+            self.proposed.customer.below = proposed.at(index);
+        }
         self.active.until(now);
         if self.is_counted_alike {
             self.proposed.until_as(&self.active);

@@ -67,6 +67,11 @@ impl<'a> Replay<'a> {
         self.seen > 0
     }
 
+    /// How many events were folded in.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// Folds in everything that happened by `now`. Instants only rise.
     ///
     /// It is folded as of the last event, as the commit that took that event did: when nothing

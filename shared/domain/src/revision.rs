@@ -13,6 +13,7 @@ use crate::customer::{Customer, Status};
 use crate::decide::{assess_risk, step};
 use crate::event::Event;
 use crate::explain::status_at;
+use crate::hierarchy::Below;
 use crate::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, RiskModel};
 use crate::replay::Replay;
@@ -39,25 +40,24 @@ pub fn late_from(status: &Status, times: impl IntoIterator<Item = Timestamp>) ->
 /// The revisions of decisions about the stage and the band of risk from `since` on: each is decided
 /// again at its own instant, from where the customer was then, on what is known now. `journal` is
 /// newest first, `log` in order. Decisions of another lifecycle file are left alone, and so is what
-/// was revised to the same before.
+/// was revised to the same before. `below` is what the accounts below it had counted at
+/// [`instants`].
 #[must_use]
 pub fn revisions(
     lifecycle: &Lifecycle,
     journal: &[JournalEntry],
     log: &[Event],
+    below: &Below,
     since: Timestamp,
 ) -> Vec<Change> {
     let mut known = Replay::new(lifecycle, log);
     let mut revised = Vec::new();
-    for (index, entry) in journal.iter().enumerate().rev() {
-        if entry.at < since || entry.config_hash != lifecycle.hash {
-            continue;
-        }
+    for (instant, (index, entry)) in looked_at(lifecycle, journal, since).enumerate() {
         known.until(entry.at);
         let before = Customer {
             profile: known.customer.profile.clone(),
             status: status_at(&journal[index + 1..]),
-            below: Vec::new(),
+            below: below.at(instant),
         };
         let Some((would_be, rule, reasons)) = again(&before, lifecycle, entry) else { continue };
         if entry.to == would_be || revised_before(journal, entry.seq).contains(&would_be) {
@@ -72,6 +72,27 @@ pub fn revisions(
         });
     }
     revised
+}
+
+/// The instants at which something was decided that is looked at again, rising.
+#[must_use]
+pub fn instants(
+    lifecycle: &Lifecycle,
+    journal: &[JournalEntry],
+    since: Timestamp,
+) -> Vec<Timestamp> {
+    looked_at(lifecycle, journal, since).map(|(_, entry)| entry.at).collect()
+}
+
+/// The entries that are looked at again, oldest first, and where they are in the journal.
+fn looked_at<'j>(
+    lifecycle: &Lifecycle,
+    journal: &'j [JournalEntry],
+    since: Timestamp,
+) -> impl Iterator<Item = (usize, &'j JournalEntry)> {
+    let is_looked_at =
+        move |entry: &JournalEntry| entry.at >= since && entry.config_hash == lifecycle.hash;
+    journal.iter().enumerate().rev().filter(move |(_, entry)| is_looked_at(entry))
 }
 
 /// What would be decided instead of an entry: what comes of it, the rule and the reasons.

@@ -30,12 +30,15 @@ extern crate self as platform;
 pub use http;
 
 use domain::feed::{Sender, SenderKind};
-use domain::lifecycle::{self, Subject};
+use domain::lifecycle::{self, Severity, Subject};
 use jiff::Timestamp;
 
 use crate::call::{Came, Delivery};
 use crate::items::{Batch, Item};
 use crate::when::When;
+
+/// Stages of one file that are examined: pairs of them are compared.
+const MOST_CONDITIONS: usize = 6;
 
 /// A body of the tracking API as it travels: whatever it is, each of its calls is read or
 /// rejected, alone and in its place.
@@ -108,6 +111,33 @@ pub fn condition(text: &str) {
          segments:\n  paying: traits.plan == \"team\"\n\
          stages:\n  on: {{ enter: {{ when: {quoted}, priority: 1 }} }}\n"
     ));
+}
+
+/// Conditions, a line each, as the criteria of stages of one priority in a file that is good but for
+/// them: what is said about made-up customers is said twice the same, and of places in the file.
+pub fn examine(text: &str) {
+    let mut file = "version: 1\ntraits:\n  plan: [trial, team]\n  seats: number?\n  \
+                    owner: email?\n  notice: date?\n  paid: yes_no\nmetrics:\n  \
+                    logins_7d: { count: login, over: 7d }\n  \
+                    logins_30d: { count: login, over: 30d }\n  \
+                    trend: { change: login, over: 7d }\n  idle_days: { days_since: login }\n  \
+                    used: { latest: seats.used, stale_after: 3d }\n  \
+                    share: metrics.used / traits.seats\nsegments:\n  \
+                    paying: traits.plan == \"team\"\nstages:\n"
+        .to_owned();
+    for (number, condition) in text.lines().take(MOST_CONDITIONS).enumerate() {
+        let quoted = serde_json::to_string(condition).expect("a text is plain data");
+        file.push_str(&format!("  s{number}: {{ enter: {{ when: {quoted}, priority: 1 }} }}\n"));
+    }
+    let Ok(lifecycle) = lifecycle::load(&file) else { return };
+    let found = lifecycle::examine(&file, &lifecycle);
+    let lines = file.lines().count() + 1;
+    for diagnostic in &found {
+        assert!(diagnostic.line <= lines, "{} of {lines} lines", diagnostic.line);
+        assert!(!diagnostic.message.is_empty());
+        assert_ne!(diagnostic.severity, Severity::Error, "a good file has no errors");
+    }
+    assert_eq!(lifecycle::examine(&file, &lifecycle), found, "it is said by chance");
 }
 
 fn delivery(subject: Subject) -> Delivery<'static> {

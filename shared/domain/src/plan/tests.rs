@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::hierarchy::Family;
 use crate::lifecycle::presets::PRESETS;
 use crate::replay::in_order;
 use crate::tests_support::{day, event, lifecycle};
@@ -43,7 +44,7 @@ fn plan(active: &Lifecycle, proposed: &Lifecycle, accounts: &[(&str, Vec<Event>)
     let question = question(active, proposed);
     let mut plan = Plan::default();
     for (id, log) in accounts {
-        plan.look_at(Subject { id, status: None, log }, &question);
+        plan.look_at(Subject { id, status: None, log, below: None }, &question);
     }
     plan.finish();
     plan
@@ -109,7 +110,8 @@ fn what_was_decided_is_where_the_next_night_begins() {
         crate::customer::StageState { name: "churned".to_owned(), since: day(80.0), visit: 3 };
     let status = Status { stage: Some(stage), ..Status::default() };
     let mut plan = Plan::default();
-    plan.look_at(Subject { id: "a", status: Some(&status), log: &log }, &question);
+    let subject = Subject { id: "a", status: Some(&status), log: &log, below: None };
+    plan.look_at(subject, &question);
     plan.finish();
     // It is in churned already: the active file brings it back, the proposed one leaves it there.
     let moved = &plan.named[0];
@@ -119,6 +121,52 @@ fn what_was_decided_is_where_the_next_night_begins() {
         (Some("quiet"), Some("churned"))
     );
     assert_eq!((moved.rule.as_str(), moved.by_proposed), ("stages.quiet.enter", false));
+}
+
+#[test]
+fn an_account_is_planned_with_everything_below_it() {
+    let source = format!(
+        "{}large_group: {{ enter: {{ when: metrics.group >= 3, priority: 95 }} }}\n{}",
+        SOURCE
+            .replace("traits: { name", "traits: { parent: account?, name")
+            .replace(
+                "metrics:\n",
+                "metrics:\n  group: { count: login, over: 28d, roll_up: true }\n"
+            )
+            .split("standards:")
+            .next()
+            .unwrap()
+            .to_owned()
+            + "  ",
+        SOURCE.split_once("standards:").map(|(_, rest)| format!("standards:{rest}")).unwrap(),
+    );
+    let active = lifecycle(&source);
+    let edited = lifecycle(&source.replace("metrics.group >= 3", "metrics.group >= 5"));
+    let question = question(&active, &edited);
+    let holding = account(900, "team", &[88.0]);
+    let mut child = account(0, "trial", &[86.0, 88.5]);
+    child.push(event(1.0, "group", json!({ "parent": "holding" })));
+    let child = in_order(child);
+    let mut families = [&active, &edited].map(|file| Family::new(file, &question.instants));
+    for family in &mut families {
+        family.add(&"holding".to_owned(), &holding, str::to_owned);
+        family.add(&"child".to_owned(), &child, str::to_owned);
+    }
+    let mut told = Plan::default();
+    for (id, log) in [("holding", &holding), ("child", &child)] {
+        let below = families.each_ref().map(|family| family.below(&id.to_owned()));
+        told.look_at(Subject { id, status: None, log, below: Some(&below) }, &question);
+    }
+    told.finish();
+    let [moved] = &told.named[..] else { panic!("{:?}", told.named) };
+    assert_eq!(moved.id, "holding");
+    assert_eq!(
+        (moved.active.as_deref(), moved.proposed.as_deref()),
+        (Some("large_group"), Some("active"))
+    );
+    assert_eq!(told.paths_differ, 1, "only that of the holding");
+    let alone = plan(&active, &edited, &[("holding", holding)]);
+    assert!(alone.is_empty(), "{alone:?}");
 }
 
 #[test]

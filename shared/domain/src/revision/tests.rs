@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::alive::Rhythm;
 use crate::fitted::Fitted;
+use crate::hierarchy::Family;
 use crate::replay::in_order;
 use crate::tests_support::{day, event, lifecycle};
 
@@ -40,6 +41,11 @@ fn live(lifecycle: &Lifecycle, came: &[(Event, f64)], last: u32) -> (Customer, V
     (Customer { status, ..Customer::default() }, journal)
 }
 
+/// Nobody is below it.
+fn alone() -> Below {
+    Below::default()
+}
+
 fn all(came: &[(Event, f64)]) -> Vec<Event> {
     in_order(came.iter().map(|(event, _)| event.clone()).collect())
 }
@@ -53,7 +59,7 @@ fn a_decision_that_late_events_would_have_prevented_is_revised_and_stays() {
     let (customer, journal) = live(&lifecycle, &came, 12);
     let since = late_from(&customer.status, [day(5.0)]).unwrap();
     assert_eq!(since, day(5.0));
-    let revised = revisions(&lifecycle, &journal, &all(&came), since);
+    let revised = revisions(&lifecycle, &journal, &all(&came), &alone(), since);
     let stage: Vec<_> = revised.iter().filter(|one| one.rule.starts_with("stages")).collect();
     assert_eq!(stage.len(), 1, "{revised:#?}");
     assert_eq!((stage[0].from.as_deref(), stage[0].to.as_deref()), (Some("quiet"), Some("active")));
@@ -70,7 +76,7 @@ fn a_decision_that_late_events_would_have_prevented_is_revised_and_stays() {
     );
     let mut journal = journal;
     journal.insert(0, entry);
-    let again = revisions(&lifecycle, &journal, &all(&came), since);
+    let again = revisions(&lifecycle, &journal, &all(&came), &alone(), since);
     assert!(again.iter().all(|one| !one.rule.starts_with("stages")), "{again:?}");
 }
 
@@ -86,13 +92,36 @@ fn only_what_is_older_than_a_decision_is_late() {
 }
 
 #[test]
+fn what_was_below_an_account_is_what_is_known_of_it_now() {
+    let source = SOURCE
+        .replace("version: 1\n", "version: 1\ntraits: { parent: account? }\n")
+        .replace("days_since: login", "days_since: login, roll_up: true")
+        .replace("count: login, over: 7d", "count: login, over: 7d, roll_up: true");
+    let lifecycle = lifecycle(&source);
+    let came = [(event(0.0, "login", json!({})), 0.0)];
+    let (_, journal) = live(&lifecycle, &came, 12);
+    assert_eq!(journal.iter().filter(|one| one.to.as_deref() == Some("quiet")).count(), 1);
+    let at = instants(&lifecycle, &journal, day(0.0));
+    assert_eq!(at.len(), journal.len());
+    let mut family = Family::new(&lifecycle, &at);
+    // The account below it logged in on day 5, and nobody knew of that.
+    let child = [event(1.0, "group", json!({ "parent": "top" })), event(5.0, "login", json!({}))];
+    family.add(&"child", &child, |_| "top");
+    let below = family.below(&"top");
+    let revised = revisions(&lifecycle, &journal, &all(&came), &below, day(0.0));
+    let stage: Vec<_> = revised.iter().filter(|one| one.rule.starts_with("stages")).collect();
+    assert_eq!(stage.len(), 1, "{revised:#?}");
+    assert_eq!((stage[0].from.as_deref(), stage[0].to.as_deref()), (Some("quiet"), Some("active")));
+}
+
+#[test]
 fn decisions_of_another_file_are_left_alone() {
     let first = lifecycle(SOURCE);
     let second = lifecycle(&SOURCE.replace("priority: 20", "priority: 30"));
     let came =
         [(event(0.0, "login", json!({})), 0.0), (event(5.0, "login", json!({ "n": 2 })), 11.0)];
     let (_, journal) = live(&first, &came, 12);
-    assert_eq!(revisions(&second, &journal, &all(&came), day(5.0)), []);
+    assert_eq!(revisions(&second, &journal, &all(&came), &alone(), day(5.0)), []);
 }
 
 #[test]
@@ -115,7 +144,7 @@ risk: { model: alive, event: login, horizon: 30d, bands: { low: 0, high: 0.5 } }
     let came = [0.0, 2.0, 4.0, 6.0].map(|at| (event(at, "login", json!({ "n": at })), at));
     let (_, journal) = live(&going_by(3.0), &came, 60);
     assert!(journal.iter().filter(|entry| entry.kind == ChangeKind::Risk).count() > 1);
-    assert_eq!(revisions(&going_by(300.0), &journal, &all(&came), day(0.0)), []);
+    assert_eq!(revisions(&going_by(300.0), &journal, &all(&came), &alone(), day(0.0)), []);
 }
 
 proptest! {
@@ -130,6 +159,6 @@ proptest! {
             .map(|at| (event(at, "login", json!({})), at))
             .collect();
         let (_, journal) = live(&lifecycle, &came, 45);
-        prop_assert_eq!(revisions(&lifecycle, &journal, &all(&came), day(0.0)), []);
+        prop_assert_eq!(revisions(&lifecycle, &journal, &all(&came), &alone(), day(0.0)), []);
     }
 }

@@ -10,7 +10,7 @@ use domain::facts::Facts;
 use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
 use domain::lifecycle::Lifecycle;
 use domain::replay::{in_order, profile_at};
-use domain::revision::revisions;
+use domain::revision::{instants, revisions};
 use jiff::Timestamp;
 
 use super::attributes::{item, key, n, s};
@@ -185,8 +185,8 @@ impl Store {
 
     /// Looks at past decisions again where events came late after them, or were erased: a decision
     /// that would have been another gets an entry that says so. Answers the customer as it then is.
-    /// Of a customer to whom nothing came late nothing is read. Who is above others is left alone:
-    /// what was below it then is not known.
+    /// Of a customer to whom nothing came late nothing is read. One that had more accounts below it
+    /// than count is left alone.
     ///
     /// # Errors
     /// When the tables cannot be read or written; doing it again is safe.
@@ -197,11 +197,18 @@ impl Store {
         at: Timestamp,
     ) -> Result<Versioned, StoreError> {
         let Some(since) = found.late_from else { return Ok(found) };
-        let mut revised = match lifecycle.parent {
-            Some(_) => Vec::new(),
-            None => {
+        let journal = self.newest_entries(&found).await?;
+        let instants = instants(lifecycle, &journal, since);
+        let mut revised = match self.below_at(&found.key, lifecycle, &instants).await? {
+            Some(below) => {
                 let log = in_order(self.whole_log(&found.key).await?);
-                revisions(lifecycle, &self.newest_entries(&found).await?, &log, since)
+                revisions(lifecycle, &journal, &log, &below, since)
+            }
+            None => {
+                tracing::warn!(
+                    "past decisions about an account with very many below it stay as they are"
+                );
+                Vec::new()
             }
         };
         // The newest are kept where there are more than fit one transaction.

@@ -7,33 +7,26 @@
 
 use std::collections::BTreeSet;
 
-use domain::customer::{Customer, Scalar};
+use domain::customer::Customer;
+use domain::hierarchy::{self, Below, Family, MAX_BELOW, MAX_LEVELS};
 use domain::lifecycle::Lifecycle;
+use domain::replay::in_order;
+use jiff::Timestamp;
 
 use super::attributes::{Reader, item, s};
 use super::{CustomerKey, Store, StoreError, Versioned};
 
 /// The list of everybody who has, or had, an account below it.
 const PARENTS: &str = "parents";
-/// Accounts further below, or beyond so many, are left out.
-const MAX_LEVELS: usize = 5;
-const MAX_BELOW: usize = 1_000;
-/// Longer keys of either side have no place in an item's key: such accounts are nobody's child.
+/// A longer key has no place in an item's key: such an account is nobody's child.
 const MAX_KEY_BYTES: usize = 1_024;
-
 fn list_of(parent: &CustomerKey) -> String {
     format!("below#{parent}")
 }
 
 /// The account that a customer says it is below.
 fn parent_of(customer: &Customer, lifecycle: &Lifecycle) -> Option<CustomerKey> {
-    let declared = &lifecycle.traits[lifecycle.parent?];
-    match &customer.profile.traits.get(&declared.name)?.value {
-        Scalar::Text(id) if !id.is_empty() && id.len() < MAX_KEY_BYTES => {
-            Some(CustomerKey::subject(id))
-        }
-        _ => None,
-    }
+    hierarchy::parent_of(&customer.profile, lifecycle).map(CustomerKey::subject)
 }
 
 impl Store {
@@ -121,6 +114,56 @@ impl Store {
             level = next;
         }
         Ok(below)
+    }
+
+    /// What the accounts below a customer had counted at instants of the past, each by what is known
+    /// of it now; `None` where more ever were below it than count.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn below_at(
+        &self,
+        key: &CustomerKey,
+        lifecycle: &Lifecycle,
+        instants: &[Timestamp],
+    ) -> Result<Option<Below>, StoreError> {
+        if lifecycle.parent.is_none() || instants.is_empty() {
+            return Ok(Some(Below::default()));
+        }
+        let Some(keys) = self.ever_below(key).await? else { return Ok(None) };
+        let mut family = Family::new(lifecycle, instants);
+        for child in keys {
+            let log = in_order(self.whole_log(&child).await?);
+            family.add(&child, &log, CustomerKey::subject);
+        }
+        Ok(Some(family.below(key)))
+    }
+
+    /// Everybody who is on the list of a customer, or on that of one of those; `None` where they are
+    /// more than count.
+    async fn ever_below(
+        &self,
+        key: &CustomerKey,
+    ) -> Result<Option<BTreeSet<CustomerKey>>, StoreError> {
+        let mut found = BTreeSet::new();
+        let mut level = vec![key.clone()];
+        for _ in 0..MAX_LEVELS {
+            let mut next = Vec::new();
+            for parent in level {
+                for child in self.keys_of(&list_of(&parent)).await? {
+                    if child != *key && found.insert(child.clone()) {
+                        next.push(child);
+                    }
+                }
+                if found.len() > MAX_BELOW {
+                    return Ok(None);
+                }
+            }
+            level = next;
+        }
+        // In a circle it is below itself by what others say; its own log tells whom it is below.
+        found.insert(key.clone());
+        Ok(Some(found))
     }
 
     /// Takes an account out of every list of those below another, and its own list with it.
