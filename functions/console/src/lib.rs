@@ -36,7 +36,7 @@ use platform::telemetry::Counts;
 use platform::{Clock, Store};
 
 pub use gateway::handle;
-pub use router::router;
+pub use router::{document, router};
 
 /// What the function works with.
 #[derive(Debug)]

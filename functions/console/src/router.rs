@@ -1,14 +1,17 @@
-//! The routes, and the OpenAPI document they generate.
+//! The routes, and the OpenAPI document that describes them.
+//!
+//! The document is written out from the code by a test, which fails where `openapi.json` is another one
+//! (`OPENAPI=write cargo test -p console` renews it): what describes the API is code that only that test
+//! runs, and the function only answers with the text.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use axum::routing::MethodRouter;
+use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     privacy, quarantine, stages,
 };
 
-#[derive(OpenApi)]
+#[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Customer lifecycle",
@@ -36,57 +39,79 @@ use crate::{
 )]
 struct Document;
 
-/// The document does not depend on the tables: it is made once.
-static DOCUMENT: LazyLock<serde_json::Value> = LazyLock::new(|| {
-    let document = routes().into_openapi();
-    serde_json::to_value(document).expect("a document is plain data")
-});
-
 /// The API: one router for API Gateway, a local server and tests.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, _) = routes().split_for_parts();
-    router
+    routes()
         .method_not_allowed_fallback(async || Problem::no_method())
         .fallback(async || Problem::no_route())
         .layer(map_response(seal))
         .with_state(app)
 }
 
-fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(stages::stages))
-        .routes(routes!(customers::customers))
-        .routes(routes!(customer::customer))
-        .routes(routes!(by_hand::move_customer, by_hand::end_move))
-        .routes(routes!(by_hand::release))
-        .routes(routes!(by_hand::acknowledge))
-        .routes(routes!(journal::journal))
-        .routes(routes!(explain::explain_customer))
-        .routes(routes!(events::events))
-        .routes(routes!(findings::findings))
-        .routes(routes!(feeds::feeds))
-        .routes(routes!(quarantine::quarantine))
-        .routes(routes!(quarantine::replay_quarantine))
-        .routes(routes!(quarantine::quarantined_item, quarantine::drop_quarantined_item))
-        .routes(routes!(quarantine::replay_quarantined_item))
-        .routes(routes!(privacy::requests, privacy::ask))
-        .routes(routes!(privacy::request))
-        .routes(routes!(privacy::export))
-        .routes(routes!(lifecycle::lifecycle))
-        .routes(routes!(openapi))
+/// The document of the API, as the code has it.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut document = <Document as utoipa::OpenApi>::openapi();
+    document.merge(<Operations as utoipa::OpenApi>::openapi());
+    document
 }
 
-/// This document
-///
-/// The API as an OpenAPI 3.1 document, generated from the code that answers.
-#[utoipa::path(
-    get,
-    path = "/api/openapi.json",
-    tag = "workspace",
-    responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object))
-)]
-async fn openapi() -> impl IntoResponse {
-    Json(&*DOCUMENT)
+/// Declares what is served, and that the same is described.
+macro_rules! routes {
+    ($($path:literal $($method:ident $module:ident::$handler:ident),+;)+) => {
+        fn routes() -> Router<Arc<App>> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($module::$handler))+))+
+        }
+
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($($module::$handler),+),+))]
+        struct Operations;
+
+        /// Paths with their methods, as they are served.
+        #[cfg(test)]
+        const SERVED: &[(&str, &[&str])] = &[$(($path, &[$(stringify!($method)),+])),+];
+    };
+}
+
+routes! {
+    "/api/stages" get stages::stages;
+    "/api/customers" get customers::customers;
+    "/api/customers/{id}" get customer::customer;
+    "/api/customers/{id}/move" post by_hand::move_customer, delete by_hand::end_move;
+    "/api/customers/{id}/release" post by_hand::release;
+    "/api/customers/{id}/handoff/ack" post by_hand::acknowledge;
+    "/api/customers/{id}/journal" get journal::journal;
+    "/api/customers/{id}/explain" get explain::explain_customer;
+    "/api/customers/{id}/events" get events::events;
+    "/api/findings" get findings::findings;
+    "/api/feeds" get feeds::feeds;
+    "/api/quarantine" get quarantine::quarantine;
+    "/api/quarantine/replay" post quarantine::replay_quarantine;
+    "/api/quarantine/{id}" get quarantine::quarantined_item, delete quarantine::drop_quarantined_item;
+    "/api/quarantine/{id}/replay" post quarantine::replay_quarantined_item;
+    "/api/privacy/requests" get privacy::requests, post privacy::ask;
+    "/api/privacy/requests/{id}" get privacy::request;
+    "/api/privacy/export/{id}" get privacy::export;
+    "/api/lifecycle" get lifecycle::lifecycle;
+    "/api/openapi.json" get this::openapi;
+}
+
+mod this {
+    use super::{HeaderValue, IntoResponse, header};
+
+    /// This document
+    ///
+    /// The API as an OpenAPI 3.1 document, generated from the code that answers.
+    #[utoipa::path(
+        get,
+        path = "/api/openapi.json",
+        tag = "workspace",
+        responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object))
+    )]
+    pub(super) async fn openapi() -> impl IntoResponse {
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], include_str!("../openapi.json"))
+    }
 }
 
 /// Answers hold personal data: nobody on the way may keep one, or take it for something else.
@@ -95,4 +120,44 @@ async fn seal(mut response: Response) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written_out() -> String {
+        let mut text = document().to_pretty_json().unwrap();
+        text.push('\n');
+        text
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests asks for it")]
+    fn the_document_is_what_the_code_says() {
+        let text = written_out();
+        if std::env::var("OPENAPI").is_ok_and(|asked| asked == "write") {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+            std::fs::write(file, &text).unwrap();
+        } else {
+            let is_same = text == include_str!("../openapi.json");
+            assert!(is_same, "openapi.json is old: OPENAPI=write cargo test -p console");
+        }
+    }
+
+    #[test]
+    fn what_is_served_is_described_and_nothing_else() {
+        let document: serde_json::Value = serde_json::from_str(&written_out()).unwrap();
+        let mut described = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys() {
+                described.push((path.as_str(), method.as_str()));
+            }
+        }
+        let served = SERVED.iter().flat_map(|(path, methods)| methods.iter().map(|m| (*path, *m)));
+        let mut served: Vec<(&str, &str)> = served.collect();
+        served.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(described, served);
+    }
 }
