@@ -311,6 +311,16 @@ impl Row for Facts<'_> {
         }
     }
 
+    fn number(&self, name: &Name) -> Option<f64> {
+        match Slot::of(name.slot) {
+            Slot::Metric(index) if self.supposed.is_none() => self.metric(index),
+            _ => match self.get(name) {
+                Value::Number(number) => Some(number),
+                _ => None,
+            },
+        }
+    }
+
     fn today(&self) -> Date {
         self.lifecycle.calendar.date(self.as_of)
     }

@@ -288,7 +288,12 @@ impl Checker<'_> {
         }
         self.uses_date |= [left_type, right_type].contains(&&Type::Date);
         let fixed = left.fixed && right.fixed;
-        let node = Node::Compare(compare, Box::new([left.node, right.node]));
+        let is_number = [left_type, right_type].contains(&&Type::Number);
+        let sides = Box::new([left.node, right.node]);
+        let node = match is_number {
+            true => Node::CompareNumbers(compare, sides),
+            false => Node::Compare(compare, sides),
+        };
         match fixed && !self.takes_any {
             true => self.always(&node, span),
             false => Checked { fixed, ..Checked::new(node, Type::YesNo) },

@@ -24,6 +24,8 @@ pub(super) enum Node {
     Negate(Box<Node>),
     Join(Join, Box<[Part]>),
     Compare(Compare, Box<[Node; 2]>),
+    /// Of which one is a number by its type, so that anything else beside it is unknown.
+    CompareNumbers(Compare, Box<[Node; 2]>),
     In(Box<Node>, Box<[Constant]>),
     Arith(Arith, Box<[Node; 2]>),
 }
@@ -61,9 +63,22 @@ impl Constant {
     }
 }
 
+// Most of a condition is comparisons of names and constants. Those are answered where they stand, in
+// `truth` and `real`; only what has parts of its own is a call.
 impl Node {
     /// The answer; unknown for what is no condition.
+    #[inline(always)]
     pub(super) fn truth<R: Row>(&self, row: &R, names: &[Name]) -> Truth {
+        match self {
+            Node::CompareNumbers(compare, sides) => {
+                let [left, right] = &**sides;
+                compare.of_numbers(left.real(row, names), right.real(row, names))
+            }
+            _ => self.joined(row, names),
+        }
+    }
+
+    fn joined<R: Row>(&self, row: &R, names: &[Name]) -> Truth {
         match self {
             Node::Join(Join::And, parts) => {
                 Truth::all(parts.iter().map(|part| part.node.truth(row, names)))
@@ -74,15 +89,9 @@ impl Node {
             Node::Not(inner) => inner.truth(row, names).not(),
             Node::Compare(compare, sides) => {
                 let [left, right] = &**sides;
-                if left.is_number() || right.is_number() {
-                    // Anything else beside a number is of another kind, and so unknown.
-                    let sides = left.number(row, names).zip(right.number(row, names));
-                    return sides.map_or(Truth::Unknown, |(left, right)| {
-                        Truth::from(compare.holds_of_numbers(left, right))
-                    });
-                }
                 judge(*compare, left.value(row, names), right.value(row, names))
             }
+            Node::CompareNumbers(..) => self.truth(row, names),
             Node::In(left, list) => {
                 let left = left.value(row, names);
                 Truth::any(list.iter().map(|item| judge(Compare::Equal, left, item.value())))
@@ -98,32 +107,42 @@ impl Node {
 
     /// The number; none when missing, not finite, or no number.
     pub(super) fn number<R: Row>(&self, row: &R, names: &[Name]) -> Option<f64> {
-        let number = match self {
-            Node::Arith(arith, sides) => {
-                compute(*arith, sides[0].number(row, names)?, sides[1].number(row, names)?)?
-            }
-            Node::Negate(inner) => -inner.number(row, names)?,
-            Node::Days(direction, date) => {
-                let date = as_date(date.value(row, names))?;
-                let until = row.today().until(date).ok()?.get_days();
-                f64::from(if *direction == Direction::Until { until } else { -until })
-            }
-            Node::Constant(Constant::Number(number)) => *number,
-            Node::Name(name) => row.number(names.get(*name as usize)?)?,
-            _ => return None,
-        };
+        let number = self.real(row, names);
         number.is_finite().then_some(number)
     }
 
-    /// Whether it is a number whatever the row.
-    fn is_number(&self) -> bool {
-        matches!(
-            self,
-            Node::Constant(Constant::Number(_))
-                | Node::Arith(..)
-                | Node::Negate(_)
-                | Node::Days(..)
-        )
+    /// The number; not a number when missing, not finite, or no number.
+    #[inline(always)]
+    fn real<R: Row>(&self, row: &R, names: &[Name]) -> f64 {
+        match self {
+            Node::Name(name) => {
+                let number = names.get(*name as usize).and_then(|name| row.number(name));
+                finite(number.unwrap_or(f64::NAN))
+            }
+            Node::Constant(Constant::Number(number)) => *number,
+            _ => self.computed(row, names),
+        }
+    }
+
+    fn computed<R: Row>(&self, row: &R, names: &[Name]) -> f64 {
+        match self {
+            Node::Arith(arith, sides) => {
+                let left = sides[0].real(row, names);
+                // What is beside something missing is not asked for.
+                if left.is_nan() {
+                    return f64::NAN;
+                }
+                compute(*arith, left, sides[1].real(row, names))
+            }
+            Node::Negate(inner) => -inner.real(row, names),
+            Node::Days(direction, date) => {
+                let until = as_date(date.value(row, names))
+                    .and_then(|date| row.today().until(date).ok())
+                    .map_or(f64::NAN, |span| f64::from(span.get_days()));
+                if *direction == Direction::Until { until } else { -until }
+            }
+            _ => f64::NAN,
+        }
     }
 
     /// The value, whatever its kind.
@@ -135,9 +154,12 @@ impl Node {
             Node::Days(..) | Node::Negate(_) | Node::Arith(..) => {
                 self.number(row, names).map_or(Value::Missing, Value::Number)
             }
-            Node::Has(_) | Node::Not(_) | Node::Join(..) | Node::Compare(..) | Node::In(..) => {
-                self.truth(row, names).into()
-            }
+            Node::Has(_)
+            | Node::Not(_)
+            | Node::Join(..)
+            | Node::Compare(..)
+            | Node::CompareNumbers(..)
+            | Node::In(..) => self.truth(row, names).into(),
         }
     }
 
@@ -163,7 +185,7 @@ impl Node {
                 }));
             }
             Node::Join(_, parts) => parts.iter().for_each(|part| part.node.numbers(found)),
-            Node::Compare(_, sides) | Node::Arith(_, sides) => {
+            Node::Compare(_, sides) | Node::CompareNumbers(_, sides) | Node::Arith(_, sides) => {
                 sides.iter().for_each(|side| side.numbers(found));
             }
         }
@@ -174,7 +196,7 @@ impl Node {
         match self {
             Node::Join(_, parts) => parts.iter().for_each(|part| part.node.comparisons(visit)),
             Node::Not(inner) => inner.comparisons(visit),
-            Node::Compare(_, sides) => {
+            Node::Compare(_, sides) | Node::CompareNumbers(_, sides) => {
                 let (mut names, mut constants) = (Vec::new(), Vec::new());
                 for side in sides.iter() {
                     side.reads(&mut names);
@@ -215,7 +237,7 @@ impl Node {
                 inner.reads(found);
             }
             Node::Join(_, parts) => parts.iter().for_each(|part| part.node.reads(found)),
-            Node::Compare(_, sides) | Node::Arith(_, sides) => {
+            Node::Compare(_, sides) | Node::CompareNumbers(_, sides) | Node::Arith(_, sides) => {
                 sides.iter().for_each(|side| side.reads(found));
             }
         }
@@ -226,16 +248,22 @@ fn read<'a, R: Row>(row: &'a R, names: &'a [Name], name: u32) -> Value<'a> {
     names.get(name as usize).map_or(Value::Missing, |name| row.get(name).finite())
 }
 
-fn compute(arith: Arith, left: f64, right: f64) -> Option<f64> {
-    match arith {
-        Arith::Add => Some(left + right),
-        Arith::Subtract => Some(left - right),
-        Arith::Multiply => Some(left * right),
-        Arith::Divide => (right != 0.0).then(|| left / right),
+/// The number; not a number where it is not finite.
+fn finite(number: f64) -> f64 {
+    if number.is_finite() { number } else { f64::NAN }
+}
+
+/// What is not finite, as what is divided by zero, has no answer.
+fn compute(arith: Arith, left: f64, right: f64) -> f64 {
+    finite(match arith {
+        Arith::Add => left + right,
+        Arith::Subtract => left - right,
+        Arith::Multiply => left * right,
+        Arith::Divide => left / right,
         // CEL has a remainder of whole numbers only.
-        Arith::Remainder if right == 0.0 || left.fract() != 0.0 || right.fract() != 0.0 => None,
-        Arith::Remainder => Some(left % right),
-    }
+        Arith::Remainder if left.fract() != 0.0 || right.fract() != 0.0 => f64::NAN,
+        Arith::Remainder => left % right,
+    })
 }
 
 /// Compares two values; unknown when either is missing or they are of different kinds.

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::value::Truth;
+
 /// An expression as read, not yet checked.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
@@ -57,18 +59,35 @@ impl Compare {
         }
     }
 
-    /// Whether it holds for two numbers.
-    pub(super) fn holds_of_numbers(self, left: f64, right: f64) -> bool {
+    /// The answer for two numbers; unknown where one is not a number.
+    #[inline(always)]
+    pub(super) fn of_numbers(self, left: f64, right: f64) -> Truth {
+        // One of the three holds, or none where one is not a number: no branch depends on the data.
+        let holds = u8::from(left < right) * LESS
+            | u8::from(left == right) * EQUAL
+            | u8::from(left > right) * GREATER;
+        match holds {
+            0 => Truth::Unknown,
+            holds => Truth::from(self.among() & holds != 0),
+        }
+    }
+
+    /// Which outcomes of a comparison it holds for.
+    fn among(self) -> u8 {
         match self {
-            Compare::Equal => left == right,
-            Compare::NotEqual => left != right,
-            Compare::Less => left < right,
-            Compare::LessOrEqual => left <= right,
-            Compare::Greater => left > right,
-            Compare::GreaterOrEqual => left >= right,
+            Compare::Equal => EQUAL,
+            Compare::NotEqual => LESS | GREATER,
+            Compare::Less => LESS,
+            Compare::LessOrEqual => LESS | EQUAL,
+            Compare::Greater => GREATER,
+            Compare::GreaterOrEqual => GREATER | EQUAL,
         }
     }
 }
+
+const LESS: u8 = 1;
+const EQUAL: u8 = 2;
+const GREATER: u8 = 4;
 
 /// An operation on two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
