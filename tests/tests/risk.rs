@@ -208,9 +208,10 @@ async fn a_rise_within_a_week_is_told_once_and_quiet_nights_write_nothing() {
     pack.tell().await.unwrap();
     assert_eq!(pack.sns.published().len(), 2);
     let key = CustomerKey::subject("kim");
-    let journal = pack.store.journal(&key, 10, None).await.unwrap().items;
+    let mut journal = pack.store.journal(&key, 10, None).await.unwrap().items;
+    journal.reverse();
     let rules: Vec<&str> = journal.iter().map(|entry| entry.rule.as_str()).collect();
-    assert_eq!(rules, ["risk.drop_alert", "risk.drop_alert", "risk.bands"]);
+    assert_eq!(rules, ["risk.bands", "risk.drop_alert", "risk.drop_alert"]);
     assert_eq!(first_break(&journal), None);
 }
 

@@ -58,7 +58,7 @@ fn cases_pass_until_an_edit_breaks_them() {
         (&json!(["will_churn"]), &json!(["adopting"]))
     );
     let why = failure["why"].to_string();
-    assert!(why.contains("not will_churn: it holds since"), "{why}");
+    assert!(why.contains("not will_churn: it does not hold"), "{why}");
     let text = String::from_utf8(output(folder.path(), &["test"]).stdout).unwrap();
     let place = format!("lifecycle.tests.yaml:{}", failure["line"]);
     assert!(text.contains("FAIL") && text.contains(&place), "{text}");

@@ -104,7 +104,9 @@ fn an_entry_says_what_it_rose_from_and_a_route_hears_of_it() {
     assert_eq!((then.probability, then.band_since), (0.35, first.at));
     // Told or not, it is shown for as long as it is one.
     let shown = |at: f64| within_week(&customer.status, &file, 0.85, day(at)).unwrap();
-    assert!((shown(9.9) - 0.5).abs() < 1e-6 && (shown(16.9) - 0.5).abs() < 1e-6);
+    for (at, rise) in [(9.9, 0.75), (10.9, 0.75), (11.0, 0.5), (16.9, 0.5)] {
+        assert!((shown(at) - rise).abs() < 1e-6, "{at}: {}", shown(at));
+    }
     assert_eq!(shown(17.0), 0.0);
 }
 
