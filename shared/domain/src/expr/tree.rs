@@ -63,9 +63,9 @@ impl Compare {
     #[inline(always)]
     pub(super) fn of_numbers(self, left: f64, right: f64) -> Truth {
         // One of the three holds, or none where one is not a number: no branch depends on the data.
-        let holds = u8::from(left < right) * LESS
-            | u8::from(left == right) * EQUAL
-            | u8::from(left > right) * GREATER;
+        let holds = (u8::from(left < right) * LESS)
+            | (u8::from(left == right) * EQUAL)
+            | (u8::from(left > right) * GREATER);
         match holds {
             0 => Truth::Unknown,
             holds => Truth::from(self.among() & holds != 0),
