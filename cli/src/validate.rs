@@ -2,23 +2,18 @@
 //!
 //! Needs no network: the files are all it reads, and the local data where that is asked for.
 
+mod data;
+
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use domain::customer::Customer;
-use domain::facts::Facts;
 use domain::lifecycle::{Color, Diagnostic, Lifecycle, Severity, Subject, Survey, examine, load};
-use domain::replay::{in_order, profile_at};
-use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::LocalClock;
-use crate::pack::database_file;
-use crate::plan::source::{Source, Work};
 use crate::schema;
-use crate::target::{Target, TargetArgs, is_served};
 
 /// Check a lifecycle file.
 #[derive(Debug, Clone, clap::Args)]
@@ -135,14 +130,11 @@ impl Check {
     /// Adds what the customers of a data folder answer.
     async fn ask_customers_of(&mut self, data: &Path) -> Result<()> {
         let Some(lifecycle) = self.lifecycle.take() else { return Ok(()) };
-        let customers = customers_of(data).await?;
+        let customers = data::customers_of(data).await?;
         let (source, now) = (self.source.clone(), LocalClock::system().now());
         let (lifecycle, found) = tokio::task::spawn_blocking(move || {
             let mut survey = Survey::new(&source, &lifecycle);
-            customers.each(|work| {
-                ask(&mut survey, work, &lifecycle, now);
-                Ok(())
-            })?;
+            data::ask_all(&customers.open()?, &mut survey, &lifecycle, now)?;
             let found = survey.found(&source, &lifecycle);
             Ok::<_, anyhow::Error>((lifecycle, found))
         })
@@ -232,34 +224,6 @@ impl Check {
     }
 }
 
-/// Where the customers of a data folder are read.
-async fn customers_of(data: &Path) -> Result<Source> {
-    if is_served(data) {
-        let target = TargetArgs { data: data.to_owned(), aws: false };
-        return Ok(Source::Tables(Target::open(&target).await?.store));
-    }
-    if !database_file(data).exists() {
-        let folder = data.display();
-        let said = match data.is_file() {
-            true => format!("{folder} is no folder of data: put the file before `--data`"),
-            false => format!("there is no data in {folder}: `lifecycle import` brings some"),
-        };
-        bail!(said);
-    }
-    Ok(Source::Local(data.to_owned()))
-}
-
-fn ask(survey: &mut Survey, work: Work, lifecycle: &Lifecycle, now: Timestamp) {
-    let log = in_order(work.log.unpack(&mut 0));
-    if log.is_empty() {
-        return;
-    }
-    let profile = profile_at(lifecycle, &log, now);
-    let status = work.status.unwrap_or_default();
-    let customer = Customer { profile, status, below: Vec::new() };
-    survey.look_at(work.key.id(), &Facts::new(&customer, lifecycle, now));
-}
-
 /// The file's name for people, and its bytes.
 fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     if path == Path::new("-") {
@@ -282,6 +246,7 @@ fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{Target, TargetArgs};
     use domain::lifecycle::presets::PRESETS;
 
     struct Ran {
@@ -428,5 +393,49 @@ stages:
             "1 of 2 customers meet both `one` and `other`, which have the same priority"
         );
         assert!(tie["help"].as_str().unwrap().starts_with("ada: "), "{tie}");
+    }
+
+    #[tokio::test]
+    async fn an_account_is_asked_with_what_the_accounts_below_it_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, data) = (folder.path().join("lifecycle.yaml"), folder.path().join("data"));
+        let source = "version: 1
+subject: account
+traits: { parent: account? }
+metrics: { logins: { count: login, roll_up: true } }
+stages:
+  one: { enter: { when: metrics.logins >= 1, priority: 5 } }
+  other: { enter: { when: metrics.logins >= 3, priority: 5 } }
+";
+        std::fs::write(&file, source).unwrap();
+        let target = TargetArgs { data: data.clone(), aws: false };
+        let target = Target::open(&target).await.unwrap();
+        let (lifecycle, now) = (load(source).unwrap(), LocalClock::system().now());
+        for (account, traits) in [("holding", "{}"), ("branch", r#"{"parent": "holding"}"#)] {
+            let traits: serde_json::Value = serde_json::from_str(traits).unwrap();
+            let group = serde_json::json!({
+                "type": "group", "userId": "ada", "groupId": account, "traits": traits,
+            });
+            let login = serde_json::json!({ "type": "track", "event": "login", "userId": "ada" });
+            let bodies = [group, login.clone(), login];
+            let events = bodies.into_iter().enumerate().map(|(nth, body)| {
+                let serde_json::Value::Object(body) = body else { unreachable!() };
+                let id = format!("{account}-{nth}");
+                domain::event::Event::from_body(id, now, now, body).unwrap()
+            });
+            let (key, events) =
+                (platform::CustomerKey::subject(account), events.collect::<Vec<_>>());
+            target.store.commit(&key, &events, &lifecycle, now).await.unwrap();
+        }
+        drop(target);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        run(&Args { data: Some(data), ..args(vec![file], true) }, &mut out, &mut err)
+            .await
+            .unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let ties = answer["warnings"].as_array().unwrap();
+        let tie = ties.iter().find(|warning| warning["code"] == "tie_in_data").unwrap();
+        assert!(tie["message"].as_str().unwrap().starts_with("1 of 2 customers"), "{tie}");
+        assert!(tie["help"].as_str().unwrap().starts_with("holding: "), "{tie}");
     }
 }

@@ -9,14 +9,14 @@ use platform::CustomerKey;
 
 /// Who ever was below whom, as groups that no account of one leads out of.
 #[derive(Default)]
-pub(super) struct Families {
+pub(crate) struct Families {
     /// The group of each account that has somebody below or above it.
     group: HashMap<CustomerKey, usize>,
     groups: Vec<Vec<CustomerKey>>,
 }
 
 /// The accounts that a customer ever said it was below, under any of these files.
-pub(super) fn parents<'a>(
+pub(crate) fn parents<'a>(
     files: impl IntoIterator<Item = &'a Lifecycle>,
     log: &[Event],
 ) -> Vec<CustomerKey> {
@@ -29,7 +29,7 @@ pub(super) fn parents<'a>(
 
 impl Families {
     /// Joins accounts with those above them.
-    pub(super) fn of(links: impl IntoIterator<Item = (CustomerKey, Vec<CustomerKey>)>) -> Families {
+    pub(crate) fn of(links: impl IntoIterator<Item = (CustomerKey, Vec<CustomerKey>)>) -> Families {
         let mut families = Families::default();
         for (child, parents) in links {
             for parent in parents.into_iter().filter(|parent| *parent != child) {
@@ -66,12 +66,12 @@ impl Families {
     }
 
     /// Whether an account is looked at together with others.
-    pub(super) fn has(&self, key: &CustomerKey) -> bool {
+    pub(crate) fn has(&self, key: &CustomerKey) -> bool {
         self.group.contains_key(key)
     }
 
     /// The groups, each in the order of its keys.
-    pub(super) fn into_groups(self) -> impl Iterator<Item = Vec<CustomerKey>> {
+    pub(crate) fn into_groups(self) -> impl Iterator<Item = Vec<CustomerKey>> {
         self.groups.into_iter().filter(|group| !group.is_empty()).map(|mut group| {
             group.sort_unstable();
             group

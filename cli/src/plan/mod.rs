@@ -4,7 +4,7 @@
 //! compared, and how, is `domain::plan`'s; here customers are read, replayed on all threads, and the
 //! outcome is put into text, JSON and a page.
 
-mod families;
+pub(crate) mod families;
 mod models;
 mod page;
 mod replay;
