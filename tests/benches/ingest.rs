@@ -33,7 +33,7 @@ fn now() -> Timestamp {
     "2026-01-05T09:00:00Z".parse().unwrap()
 }
 
-/// An event of API Gateway with a batch of calls, of five by each account.
+/// An event of API Gateway with a batch of calls, five of each account and one by each of its users.
 fn request(calls: u64) -> Json {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let batch: Vec<Json> = (0..calls)
@@ -42,7 +42,7 @@ fn request(calls: u64) -> Json {
             let account = (number / 5) % 500;
             let at = now() - SignedDuration::from_mins(i64::try_from(number % 2_400).unwrap());
             json!({
-                "type": "track", "event": "login", "userId": format!("user-{}", call % 5),
+                "type": "track", "event": "login", "userId": format!("user-{account}-{}", call % 5),
                 "messageId": format!("event-{number}"), "timestamp": at.to_string(),
                 "context": { "groupId": format!("account-{account}") },
                 "properties": { "plan": "team", "browser": "Firefox 145", "path": "/reports" },
