@@ -92,7 +92,11 @@ pub(crate) struct AdherenceParameters {
     #[param(example = "2026-04-01")]
     to: Option<String>,
     /// `standard` (the default), `stage`, `segment`, `owner` or `month`.
-    #[param(default = "standard", example = "owner", pattern = "^(standard|stage|segment|owner|month)?$")]
+    #[param(
+        default = "standard",
+        example = "owner",
+        pattern = "^(standard|stage|segment|owner|month)?$"
+    )]
     by: Option<String>,
 }
 

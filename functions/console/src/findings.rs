@@ -54,7 +54,7 @@ pub(crate) struct Finding {
 }
 
 /// Who saw a finding.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = AcknowledgedFinding)]
 pub(crate) struct Acknowledged {
     /// Who.

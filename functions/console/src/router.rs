@@ -15,8 +15,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
 use crate::{
-    App, adherence, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle,
-    privacy, quarantine, stages, waivers,
+    App, adherence, by_hand, customer, customers, events, explain, feeds, findings, journal,
+    lifecycle, privacy, quarantine, stages, waivers,
 };
 
 #[derive(utoipa::OpenApi)]

@@ -115,10 +115,8 @@ pub(crate) async fn waive(
     let lifecycle = app.store.lifecycle().await?;
     let until = asked.until.as_deref().filter(|text| !text.is_empty());
     let until = until.map(|text| by_hand::until(text, &lifecycle.calendar)).transpose()?;
-    decide(&app, &id, &lifecycle, |facts| {
-        by_hand::waive(facts, &path.standard, by.clone(), until)
-    })
-    .await
+    decide(&app, &id, &lifecycle, |facts| by_hand::waive(facts, &path.standard, by.clone(), until))
+        .await
 }
 
 /// End a waiver

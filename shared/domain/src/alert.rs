@@ -242,7 +242,9 @@ fn of_standard(kind: ChangeKind, from: Option<&str>, to: &str) -> String {
     match (kind, from, to) {
         (ChangeKind::Finding, _, "closed") => "no longer breached".to_owned(),
         (ChangeKind::Finding, Some("closed"), _) => "breached again".to_owned(),
-        (ChangeKind::Finding, Some("waived"), _) => "still breached, and no longer waived".to_owned(),
+        (ChangeKind::Finding, Some("waived"), _) => {
+            "still breached, and no longer waived".to_owned()
+        }
         (ChangeKind::Finding, ..) => "breached".to_owned(),
         (ChangeKind::Met, ..) if to == finding::LATE => "kept too late".to_owned(),
         (ChangeKind::Met, ..) => "kept".to_owned(),

@@ -13,10 +13,10 @@ use serde_json::Value as Json;
 use crate::answers::Answers;
 use crate::distinct::Distinct;
 use crate::journal::{Change, Effect, JournalEntry, JournalHead};
-use crate::tended::Tended;
 use crate::lifecycle::Lifecycle;
 use crate::rise::RiskWeek;
 use crate::tally::Tally;
+use crate::tended::Tended;
 
 /// A customer: what happened, and what was decided.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -10,8 +10,8 @@ use crate::checkpoint;
 use crate::customer::{Customer, RiskNote, RiskState, StageState};
 use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
-use crate::journal::{Change, Effect, Reason};
 use crate::finding;
+use crate::journal::{Change, Effect, Reason};
 use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Rules, Stage};
 use crate::period::{Calendar, DAY, Period};
 use crate::rise;
@@ -435,7 +435,8 @@ pub fn next_due(
 /// Every condition, and the times that begin when its answer changes, one after the other.
 fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, [Option<Period>; 2])> {
     let stages = lifecycle.variants.stages.iter().flat_map(|stage| {
-        let checkpoints = stage.checkpoints.iter().map(|checkpoint| (&checkpoint.when, [None, None]));
+        let checkpoints =
+            stage.checkpoints.iter().map(|checkpoint| (&checkpoint.when, [None, None]));
         let enter = stage.enter.as_ref().map(|enter| (&enter.when, [enter.hold, None]));
         let leave = stage.leave.as_ref().map(|leave| (&leave.when, [leave.hold, None]));
         [enter, leave].into_iter().flatten().chain(checkpoints)

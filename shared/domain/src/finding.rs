@@ -142,8 +142,11 @@ pub fn kept_all(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> V
             None => true,
         };
         if is_for {
-            let met = unseen(&facts, standard);
-            changes.extend(met.into_iter().map(|pair| kept(&facts, standard, pair)));
+            let is_open = customer.status.findings.iter().any(|f| f.standard == standard.name);
+            let met = unseen(&facts, standard).into_iter();
+            let met = met.map(|pair| kept(&facts, standard, pair));
+            // What came too late while a finding is open is that finding's.
+            changes.extend(met.filter(|met| !is_open || met.to.as_deref() == Some(MET)));
         }
     }
     changes

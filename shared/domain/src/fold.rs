@@ -108,12 +108,7 @@ pub fn scope(profile: &Profile, lifecycle: &Lifecycle, events: &[Event], now: Ti
 
 /// Whether an event answers, days late, a question after which others were let go of: only the log
 /// knows what it leaves unanswered.
-fn is_upsetting(
-    profile: &Profile,
-    lifecycle: &Lifecycle,
-    grid: &Grid<'_>,
-    event: &Event,
-) -> bool {
+fn is_upsetting(profile: &Profile, lifecycle: &Lifecycle, grid: &Grid<'_>, event: &Event) -> bool {
     let at = event.at.as_second();
     if at >= grid.hourly_from {
         return false;

@@ -76,6 +76,15 @@ impl Measure {
                 .is_none_or(|filter| filter.truth(&EventRow(event)) == Truth::Yes)
     }
 
+    /// The names of the events that it reads.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &String> {
+        let answers = match &self.counting {
+            Counting::Answers(with) => with.as_slice(),
+            _ => &[],
+        };
+        self.event.iter().chain(answers)
+    }
+
     /// Whether an event is one of the answers that the measure looks for.
     pub(crate) fn is_answered_by(&self, event: &Event) -> bool {
         matches!(&self.counting, Counting::Answers(with) if with.contains(&event.name))
@@ -97,10 +106,7 @@ impl Measure {
         match &self.counting {
             Counting::Users => event.user.clone(),
             Counting::Values(property) => event.property(property).and_then(id_text),
-            Counting::Count
-            | Counting::Sum(_)
-            | Counting::Latest(_)
-            | Counting::Answers(_) => None,
+            Counting::Count | Counting::Sum(_) | Counting::Latest(_) | Counting::Answers(_) => None,
         }
     }
 }

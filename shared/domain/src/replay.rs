@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use crate::customer::{Customer, Profile, Status};
 use crate::decide::{decide_stage, reassess};
 use crate::event::Event;
+use crate::finding::{judge_all, kept_all};
 use crate::fold::{self, HourRange, Scope};
 use crate::journal::{Change, JournalEntry};
 use crate::lifecycle::Lifecycle;
 use crate::period::HOUR;
-use crate::finding::{judge_all, kept_all};
 
 #[cfg(test)]
 mod tests;

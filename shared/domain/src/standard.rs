@@ -146,9 +146,10 @@ fn promised(facts: &Facts<'_>, standard: &Standard) -> State {
                 None => ("steps".to_owned(), i64::MIN),
                 Some(name) => {
                     let status = &facts.customer.status;
-                    let visit = status.stage.as_ref().filter(|visit| {
-                        visit.name == *name && visit.since <= facts.as_of
-                    });
+                    let visit = status
+                        .stage
+                        .as_ref()
+                        .filter(|visit| visit.name == *name && visit.since <= facts.as_of);
                     let Some(visit) = visit else { return State::NotApplicable };
                     (format!("visit {}", visit.visit), visit.since.as_second())
                 }
@@ -223,11 +224,7 @@ struct Skipped<'a> {
 
 /// The first step of a visit that is missing though a later one was seen; one that is made up for
 /// counts, whenever it came.
-fn skipped<'a>(
-    facts: &Facts<'_>,
-    steps: &'a [(String, usize)],
-    from: i64,
-) -> Option<Skipped<'a>> {
+fn skipped<'a>(facts: &Facts<'_>, steps: &'a [(String, usize)], from: i64) -> Option<Skipped<'a>> {
     let seen = |measure: usize| facts.cells(measure).iter().find(|cell| cell.at >= from);
     let missing = steps.iter().position(|(_, measure)| seen(*measure).is_none())?;
     let later = steps[missing + 1..].iter();
@@ -241,9 +238,8 @@ fn evidence(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Vec<Re
     let grace = standard.grace.map_or(String::new(), |grace| format!(" and {grace} of grace"));
     let begun = Json::from(running.begun.to_string());
     let due = || Json::from(running.due.map(|due| due.to_string()));
-    let fact = |expression: String, inputs: &[(&str, Json)]| {
-        vec![Reason::of_fact(expression, inputs)]
-    };
+    let fact =
+        |expression: String, inputs: &[(&str, Json)]| vec![Reason::of_fact(expression, inputs)];
     match &standard.promise {
         Promise::Deadline { stage, event, .. } => {
             let by = running.due.map_or(String::new(), |due| due.to_string());

@@ -172,9 +172,9 @@ impl Tended {
                 (self.acknowledged, self.reopened) = (None, 0);
             }
         }
-        // The key of a deadline is what started its clock, which is settled now.
-        if let Ok(begun) = key.parse::<i64>() {
-            self.met = self.met.max(Some(begun));
+        // The key of a deadline is what started its clock: nothing that was started waits now.
+        if key.parse::<i64>().is_ok() {
+            self.met = self.met.max(Some(at.as_second()));
         }
     }
 

@@ -24,7 +24,9 @@ pub enum AdherenceError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is more than one answer can hold.
-    #[error("the journal has more than {MAX_ENTRIES} entries about standards in these days: ask for fewer")]
+    #[error(
+        "the journal has more than {MAX_ENTRIES} entries about standards in these days: ask for fewer"
+    )]
     TooMany,
 }
 
@@ -103,10 +105,8 @@ async fn happened(
             let page = store.journal_of_day(&day, cursor.as_deref()).await?;
             for (key, entry) in page.items {
                 let is_asked = span.from <= entry.at && entry.at < span.to;
-                let is_told = matches!(
-                    entry.kind,
-                    ChangeKind::Finding | ChangeKind::Met | ChangeKind::Stage
-                );
+                let is_told =
+                    matches!(entry.kind, ChangeKind::Finding | ChangeKind::Met | ChangeKind::Stage);
                 if is_asked && is_told {
                     count += 1;
                     told.entry(key).or_default().push(entry);

@@ -140,7 +140,9 @@ fn what_a_waiver_hides_and_what_cannot_be_told_is_neither_met_nor_open() {
     let rows = rows(&file, By::Standard, &[(customer, entries)]);
     let told: Vec<_> = rows
         .iter()
-        .map(|row| (row.group.as_str(), row.met, row.breached, row.open, row.waived, row.cannot_tell))
+        .map(|row| {
+            (row.group.as_str(), row.met, row.breached, row.open, row.waived, row.cannot_tell)
+        })
         .collect();
     assert_eq!(told, [("answered", 0, 1, 0, 1, 0), ("known", 0, 0, 0, 0, 1)]);
 }

@@ -190,7 +190,8 @@ fn a_finding_that_is_opened_again_keeps_its_key_and_counts() {
 fn what_was_kept_is_told_once_with_how_long_it_took() {
     let file = lifecycle(ANSWERED);
     let at = |at: f64, name| (at, name, json!({}));
-    let log = in_order(events(&[at(0.5, "ask"), at(1.25, "call"), at(6.0, "ask"), at(6.5, "call")]));
+    let log =
+        in_order(events(&[at(0.5, "ask"), at(1.25, "call"), at(6.0, "ask"), at(6.5, "call")]));
     let mut replay = Replay::new(&file, &log);
     let mut met = Vec::new();
     for night in 0..12 {
@@ -211,7 +212,7 @@ fn what_was_kept_is_told_once_with_how_long_it_took() {
             one(2, "answered", 18),
             one(2, "again", 18),
             // In the stage since the first night.
-            one(2, "started", 6),
+            one(2, "started", 30),
             one(7, "answered", 12),
             one(7, "again", 12),
         ]
@@ -263,8 +264,8 @@ fn a_finding_is_acknowledged_and_stays_open_until_it_is_mended() {
     let file = lifecycle(ANSWERED);
     let mut known = breached(&file);
     let facts = Facts::new(&known, &file, day(3.5));
-    let seen =
-        by_hand::acknowledge_finding(&facts, "answered", by("kim"), FindingOutcome::Useful).unwrap();
+    let seen = by_hand::acknowledge_finding(&facts, "answered", by("kim"), FindingOutcome::Useful)
+        .unwrap();
     assert_eq!(apply(&mut known, &file, vec![seen], 3.5), ["acknowledgement open>acknowledged"]);
     let acknowledged = known.status.tended["answered"].acknowledged.as_ref().unwrap();
     assert_eq!((acknowledged.author.as_str(), acknowledged.at), ("kim", day(3.5)));

@@ -77,12 +77,24 @@ fn each_kind_of_promise_is_broken_mended_and_broken_again() {
         ("answered", vec![here.clone()], vec![]),
         (
             "answered",
-            vec![survey(1.0, 3), survey(2.5, 1), one(4.0, "mail"), survey(8.0, 0), one(9.0, "call")],
+            vec![
+                survey(1.0, 3),
+                survey(2.5, 1),
+                one(4.0, "mail"),
+                survey(8.0, 0),
+                one(9.0, "call"),
+            ],
             vec![(3.5, 3.5)],
         ),
         (
             "answered",
-            vec![survey(1.0, 3), one(5.0, "call"), survey(6.0, 9), survey(7.0, 2), one(12.0, "call")],
+            vec![
+                survey(1.0, 3),
+                one(5.0, "call"),
+                survey(6.0, 9),
+                survey(7.0, 2),
+                one(12.0, "call"),
+            ],
             vec![(3.5, 4.5), (9.5, 11.5)],
         ),
         ("patient", vec![survey(1.0, 9), one(7.0, "call")], vec![(5.5, 6.5)]),
@@ -101,14 +113,30 @@ fn each_kind_of_promise_is_broken_mended_and_broken_again() {
         ("scored", vec![here.clone()], vec![]),
         (
             "scored",
-            vec![told(0.0, json!({ "score": 3 })), told(2.0, json!({ "score": 7 })), told(9.0, json!({ "score": 1 }))],
+            vec![
+                told(0.0, json!({ "score": 3 })),
+                told(2.0, json!({ "score": 7 })),
+                told(9.0, json!({ "score": 1 })),
+            ],
             vec![(0.0, 1.5), (9.0, 29.5)],
         ),
-        ("lasting", vec![told(0.0, json!({ "score": 3 })), told(6.0, json!({ "score": 7 }))], vec![(4.5, 5.5)]),
-        ("lasting", vec![told(0.0, json!({ "score": 3 })), told(3.0, json!({ "score": 7 }))], vec![]),
+        (
+            "lasting",
+            vec![told(0.0, json!({ "score": 3 })), told(6.0, json!({ "score": 7 }))],
+            vec![(4.5, 5.5)],
+        ),
+        (
+            "lasting",
+            vec![told(0.0, json!({ "score": 3 })), told(3.0, json!({ "score": 7 }))],
+            vec![],
+        ),
         (
             "named",
-            vec![told(0.0, json!({ "plan": "trial" })), told(3.0, json!({ "plan": "team" })), told(9.0, json!({ "csm": "a@b.c" }))],
+            vec![
+                told(0.0, json!({ "plan": "trial" })),
+                told(3.0, json!({ "plan": "team" })),
+                told(9.0, json!({ "csm": "a@b.c" })),
+            ],
             vec![(7.5, 8.5)],
         ),
     ];
@@ -123,7 +151,11 @@ fn a_condition_that_is_unknown_cannot_be_told() {
     let customer = in_stage(customer(&lifecycle, &[(0.0, "login", json!({}))], 9.0), "start", 0.0);
     let facts = Facts::new(&customer, &lifecycle, day(9.0));
     for name in ["scored", "lasting", "named"] {
-        assert_eq!(judge(&facts, lifecycle.standard(name).unwrap()), Judgement::CannotTell, "{name}");
+        assert_eq!(
+            judge(&facts, lifecycle.standard(name).unwrap()),
+            Judgement::CannotTell,
+            "{name}"
+        );
     }
 }
 

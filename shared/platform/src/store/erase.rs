@@ -27,9 +27,9 @@ use sha2::{Digest, Sha256};
 use super::attributes::{Reader, b, item, key, n, s};
 use super::bulk::BATCH;
 use super::commit::due;
-use super::findings::{LISTS, finding_of};
 use super::customers::{CustomerUpdate, Freshness, Late, Parts};
-use super::decisions::finding_id;
+use super::findings::{LISTS, finding_id, finding_of};
+
 use super::identity::Link;
 use super::log::{Logged, Reach, event_item, sort_key};
 use super::quarantine::quarantined_of;

@@ -332,8 +332,7 @@ impl Store {
         limit: i32,
         cursor: Option<&str>,
     ) -> Result<Page<WaivedStandard>, StoreError> {
-        let (items, last) =
-            self.query_control(WAIVERS, limit, cursor_key(cursor)?, true).await?;
+        let (items, last) = self.query_control(WAIVERS, limit, cursor_key(cursor)?, true).await?;
         let mut listed = Vec::with_capacity(items.len());
         for found in &items {
             let read = Reader { table: "control", item: found };

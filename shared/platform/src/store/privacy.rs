@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::attributes::{Item, Reader, b, item, key, n, s};
-use super::findings::{Finding, LISTS, finding_of};
 use super::customers::Freshness;
 use super::erase::{Erasure, is_about, names};
+use super::findings::{Finding, LISTS, finding_of};
 use super::log::Reach;
 use super::quarantine::{Quarantined, quarantined_of};
 use super::read::{Page, cursor_key, cursor_text};

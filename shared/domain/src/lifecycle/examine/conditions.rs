@@ -1,8 +1,8 @@
 //! Every condition of a file with its place and what it is called.
 
 use crate::expr::{Condition, ConditionSource};
-use crate::lifecycle::{Lifecycle, Promise};
 use crate::lifecycle::file::File;
+use crate::lifecycle::{Lifecycle, Promise};
 use crate::yaml::Location;
 
 /// A condition of the file.

@@ -471,8 +471,9 @@ fn is_sub_day(metrics: &[Metric], all: &Rules) -> bool {
             .into_iter()
             .flatten()
     });
-    let of_standards = all.standards.iter().flat_map(|standard| {
-        [standard.promise.period(), standard.grace].into_iter().flatten()
-    });
+    let of_standards = all
+        .standards
+        .iter()
+        .flat_map(|standard| [standard.promise.period(), standard.grace].into_iter().flatten());
     windows.map(Period::Elapsed).chain(of_stages).chain(of_standards).any(Period::is_sub_day)
 }

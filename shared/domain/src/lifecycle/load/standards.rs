@@ -107,9 +107,8 @@ impl Loader<'_> {
                 return None;
             }
             let need = Need { keep_days: Some(2), window: None };
-            let mut tally = |event: &Word| {
-                measures.add(Counting::Count, Some(event.value.clone()), None, need)
-            };
+            let mut tally =
+                |event: &Word| measures.add(Counting::Count, Some(event.value.clone()), None, need);
             return Some(Promise::Silence {
                 measures: silence.events.iter().map(&mut tally).collect(),
                 events: silence.events.iter().map(text).collect(),
@@ -170,8 +169,7 @@ impl Loader<'_> {
                         Some("a stage is entered or not; `only_if` says for whom it holds".into());
                 }
                 let need = Need { keep_days: Some(KEEP_DAYS), window: None };
-                let measure =
-                    measures.add(Counting::Count, Some(event.value.clone()), None, need);
+                let measure = measures.add(Counting::Count, Some(event.value.clone()), None, need);
                 self.stage(stage, names.stages)?;
                 Some(Promise::Deadline {
                     stage: stage.value.clone(),
@@ -186,9 +184,8 @@ impl Loader<'_> {
                 self.respond(asked, RespondWord::Deadline, measures)
             }
             _ => {
-                self.error(location, "a deadline has exactly one of stage, after").help = Some(
-                    "`stage` starts the clock with its entry, `after` with an event".into(),
-                );
+                self.error(location, "a deadline has exactly one of stage, after").help =
+                    Some("`stage` starts the clock with its entry, `after` with an event".into());
                 None
             }
         }
@@ -251,11 +248,7 @@ impl Loader<'_> {
         Some(Promise::Sequence { stage: stage.as_ref().map(text), steps })
     }
 
-    fn stage_overdue(
-        &mut self,
-        choice: &file::StageChoice,
-        stages: &[Stage],
-    ) -> Option<Promise> {
+    fn stage_overdue(&mut self, choice: &file::StageChoice, stages: &[Stage]) -> Option<Promise> {
         let stages = match choice {
             file::StageChoice::Any => stages
                 .iter()
