@@ -22,7 +22,7 @@ pub struct Decision {
     customer: String,
     /// Who decides, for the journal
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// Print the customer's stage and the journal entries as one JSON object
     #[arg(long)]
     json: bool,
@@ -117,7 +117,7 @@ pub async fn acknowledge(args: AckArgs) -> Result<ExitCode> {
     decide(&decision, |facts| Ok(vec![by_hand::acknowledge(facts, by.clone())?])).await
 }
 
-async fn decide(
+pub(crate) async fn decide(
     decision: &Decision,
     decide: impl Fn(&Facts<'_>) -> Result<Vec<Change>, Refused>,
 ) -> Result<ExitCode> {
@@ -148,6 +148,8 @@ fn answer(customer: &Versioned, entries: &[JournalEntry]) -> serde_json::Value {
         "stage": status.stage,
         "hold": status.hold,
         "handoff": status.handoff,
+        "findings": status.findings,
+        "tended": status.tended,
         "entries": entries,
     })
 }
@@ -167,6 +169,12 @@ fn sentence(customer: &Versioned, entries: &[JournalEntry], lifecycle: &Lifecycl
             None => format!("{id} is in {stage} until it is released"),
         },
         ("handoff", _) => format!("{id} was taken over in {stage}"),
+        ("acknowledgement" | "waiver" | "finding", _) => {
+            let standard = entries.first().map_or("", |entry| entry.rule.as_str());
+            let standard = standard.strip_prefix("standards.").unwrap_or(standard);
+            let to = entries.last().and_then(|entry| entry.to.as_deref()).unwrap_or_default();
+            format!("{standard} of {id} is {to}")
+        }
         _ => format!("{id} is in {stage}, and automation goes on at the next run"),
     };
     format!("{what} (journal entry {seq}).")

@@ -18,6 +18,7 @@ pub mod erase;
 pub mod eval;
 pub mod explain;
 pub mod export;
+pub mod finding;
 pub mod history;
 pub mod import;
 pub mod init;

@@ -9,8 +9,8 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    apply, audit, by_hand, cases, dev, erase, eval, explain, export, history, import, init, keys,
-    model, plan, quarantine, run, schema, secrets, simulate, validate,
+    apply, audit, by_hand, cases, dev, erase, eval, explain, export, finding, history, import,
+    init, keys, model, plan, quarantine, run, schema, secrets, simulate, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -55,6 +55,9 @@ enum Command {
     Move(by_hand::MoveArgs),
     Release(by_hand::ReleaseArgs),
     Ack(by_hand::AckArgs),
+    Findings(finding::FindingsArgs),
+    Finding(finding::FindingArgs),
+    Adherence(finding::AdherenceArgs),
     Secrets(secrets::SecretsArgs),
     Quarantine(quarantine::QuarantineArgs),
     Erase(erase::EraseArgs),
@@ -125,6 +128,9 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Move(args) => by_hand::move_customer(args).await,
         Command::Release(args) => by_hand::release(args).await,
         Command::Ack(args) => by_hand::acknowledge(args).await,
+        Command::Findings(args) => finding::findings(args).await,
+        Command::Finding(args) => finding::finding(args).await,
+        Command::Adherence(args) => finding::adherence(args).await,
         Command::Secrets(args) => secrets::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Erase(args) => erase::run(args).await,

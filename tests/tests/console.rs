@@ -265,7 +265,17 @@ async fn a_customer_is_told_as_of_now_with_what_was_decided() {
     assert_eq!(risk["reasons"][0]["inputs"], json!({"metrics.idle_days": 1}));
 
     let finding = &customer["findings"][0];
-    let members = ["id", "key", "opened_at", "owner", "severity", "standard", "state"];
+    let members = [
+        "acknowledged",
+        "id",
+        "key",
+        "opened_at",
+        "owner",
+        "reopened",
+        "severity",
+        "standard",
+        "state",
+    ];
     assert_eq!(keys(finding), members);
     assert_eq!(finding["standard"], "csm_known");
     assert_eq!((&finding["severity"], &finding["owner"]), (&json!("high"), &json!("rev_ops")));
@@ -549,6 +559,7 @@ async fn findings_move_from_open_to_closed() {
     let (closed, _) = workspace.all("/api/findings?state=closed", 1).await;
     assert_eq!(closed.len(), 1);
     let members = [
+        "acknowledged",
         "closed_at",
         "customer",
         "id",
@@ -556,6 +567,7 @@ async fn findings_move_from_open_to_closed() {
         "opened_at",
         "owner",
         "reasons",
+        "reopened",
         "severity",
         "stage",
         "standard",
@@ -620,10 +632,13 @@ async fn the_document_describes_every_route() {
     assert_eq!(
         listed,
         BTreeSet::from([
+            "/api/adherence",
             "/api/customers",
             "/api/customers/{id}",
             "/api/customers/{id}/events",
             "/api/customers/{id}/explain",
+            "/api/customers/{id}/findings/{standard}/ack",
+            "/api/customers/{id}/findings/{standard}/waive",
             "/api/customers/{id}/handoff/ack",
             "/api/customers/{id}/journal",
             "/api/customers/{id}/move",
@@ -640,6 +655,7 @@ async fn the_document_describes_every_route() {
             "/api/quarantine/{id}",
             "/api/quarantine/{id}/replay",
             "/api/stages",
+            "/api/waivers",
         ])
     );
     let mut names = BTreeSet::new();

@@ -5,8 +5,8 @@
 
 use std::time::Instant;
 
+use domain::finding::{judge_all, kept_all};
 use domain::lifecycle::Lifecycle;
-use domain::standard::judge_all;
 use jiff::Timestamp;
 use platform::store::Decisions;
 use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent};
@@ -34,8 +34,9 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
     platform::lambda::serve_sweep("comply", handle, clock).await
 }
 
-/// The findings of one customer to open and to close.
+/// The findings of one customer to open and to close, and the promises that were kept.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let changes = judge_all(&found.customer, lifecycle, at);
+    let mut changes = judge_all(&found.customer, lifecycle, at);
+    changes.extend(kept_all(&found.customer, lifecycle, at));
     (!changes.is_empty()).then(|| Decisions::of(changes))
 }

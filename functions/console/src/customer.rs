@@ -1,5 +1,6 @@
 //! One customer: what is known, as of now, and what was decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
+use crate::findings::Acknowledged;
 use crate::gateway::LiteralId;
 use crate::problem::{CustomerErrors, Errors, Problem};
 use crate::reason::{Reason, reasons};
@@ -223,11 +225,16 @@ pub(crate) struct CustomerFinding {
     owner: Option<String>,
     /// When it was found.
     opened_at: Timestamp,
-    /// Always `open`.
+    /// `open` or `acknowledged`.
     #[schema(example = "open")]
     state: &'static str,
     /// What makes this breach a different one from the next: the visit or the deadline.
     key: String,
+    /// Who saw it; null before anybody said so.
+    #[schema(required)]
+    acknowledged: Option<Acknowledged>,
+    /// How often it was opened again after it was mended or waived.
+    reopened: u32,
 }
 
 /// Values by name, in the order of the lifecycle file.
@@ -255,9 +262,11 @@ impl<S: Send + Sync> FromRequestParts<S> for CustomerId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<CustomerId, Problem> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| {
-            Problem::bad("invalid_id", "the id in the path is not percent-encoded UTF-8")
-        })?;
+        let wrong =
+            || Problem::bad("invalid_id", "the id in the path is not percent-encoded UTF-8");
+        let path = Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+        let Path(mut named) = path.map_err(|_| wrong())?;
+        let id = named.remove("id").ok_or_else(wrong)?;
         let literal = parts.extensions.get::<LiteralId>().map(|LiteralId(id)| id.clone());
         Ok(CustomerId { id, literal })
     }
@@ -420,14 +429,18 @@ fn metrics(facts: &Facts<'_>) -> Named {
 
 fn finding(found: &Versioned, open: &OpenFinding, facts: &Facts<'_>) -> CustomerFinding {
     let standard = facts.rules().standard(&open.standard);
+    let tended = facts.customer.status.tended.get(&open.standard);
+    let seen = tended.and_then(|tended| tended.acknowledged.as_ref());
     CustomerFinding {
         id: finding_id(found, &open.standard, &open.key),
         standard: open.standard.clone(),
         severity: standard.map(|standard| standard.severity.as_str()),
         owner: standard.map(|standard| standard.owner.clone()),
         opened_at: open.opened_at,
-        state: "open",
+        state: if seen.is_some() { "acknowledged" } else { "open" },
         key: open.key.clone(),
+        acknowledged: seen.cloned().map(Acknowledged::from),
+        reopened: tended.map_or(0, |tended| tended.reopened),
     }
 }
 

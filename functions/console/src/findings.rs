@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::tended::Seen;
 use jiff::Timestamp;
 use platform::store;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub(crate) struct Finding {
     /// The customer's stage at the time.
     #[schema(required)]
     stage: Option<String>,
-    /// `open` or `closed`.
+    /// `open`, `acknowledged` or `closed`.
     state: String,
     /// When it was found.
     opened_at: Timestamp,
@@ -45,6 +46,34 @@ pub(crate) struct Finding {
     closed_at: Option<Timestamp>,
     /// The evidence, or why it was closed.
     reasons: Vec<Reason>,
+    /// Who saw it; null before anybody said so.
+    #[schema(required)]
+    acknowledged: Option<Acknowledged>,
+    /// How often it was opened again after it was mended or waived.
+    reopened: u32,
+}
+
+/// Who saw a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AcknowledgedFinding)]
+pub(crate) struct Acknowledged {
+    /// Who.
+    author: String,
+    /// When.
+    at: Timestamp,
+    /// What it was worth: `useful`, `known` or `false`.
+    #[schema(example = "useful")]
+    outcome: &'static str,
+    /// Anything else, in the author's words.
+    #[schema(required)]
+    note: Option<String>,
+}
+
+impl From<Seen> for Acknowledged {
+    fn from(seen: Seen) -> Acknowledged {
+        let Seen { author, at, outcome, note } = seen;
+        Acknowledged { author, at, outcome: outcome.as_str(), note }
+    }
 }
 
 impl From<store::Finding> for Finding {
@@ -61,6 +90,8 @@ impl From<store::Finding> for Finding {
             opened_at: finding.opened_at,
             closed_at: finding.closed_at,
             reasons: reasons(finding.reasons),
+            acknowledged: finding.acknowledged.map(Acknowledged::from),
+            reopened: finding.reopened,
         }
     }
 }
@@ -76,8 +107,9 @@ pub(crate) struct FindingsParameters {
 
 /// Findings
 ///
-/// Breaches of standards, of all customers: the open ones by when they were found, the closed ones
-/// by when they were closed, newest first.
+/// Breaches of standards, of all customers: the open ones, the acknowledged among them, by when they
+/// were found, the closed ones by when they were closed, newest first. What a waiver hides is among
+/// neither (`/api/waivers`).
 #[utoipa::path(
     get,
     path = "/api/findings",

@@ -67,6 +67,7 @@ fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
     let (id, below) = BELOW_CUSTOMER
         .into_iter()
         .find_map(|below| Some((rest.strip_suffix(below)?, below)))
+        .or_else(|| of_finding(rest))
         .filter(|(id, _)| !id.is_empty())
         .unwrap_or((rest, ""));
     let (id, literal) = if !is_encoded(id) {
@@ -77,6 +78,15 @@ fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
         (id.replace('/', "%2F"), None)
     };
     Some((format!("{CUSTOMERS}{id}{below}"), literal))
+}
+
+/// The customer's id of a path to what people say of a finding, and the rest of the path.
+fn of_finding(rest: &str) -> Option<(&str, &str)> {
+    let (above, action) = rest.rsplit_once('/')?;
+    let (above, standard) = above.rsplit_once('/')?;
+    let id = above.strip_suffix("/findings")?;
+    let is_name = standard.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (is_name && matches!(action, "ack" | "waive")).then(|| rest.split_at(id.len()))
 }
 
 /// Whether a path can be an encoded one: only characters that may stand in it, and each `%` with
@@ -123,6 +133,10 @@ mod tests {
     fn a_decoded_id_becomes_one_segment() {
         assert_eq!(path("/api/customers/a/b"), "/api/customers/a%2Fb");
         assert_eq!(path("/api/customers/a/b/journal"), "/api/customers/a%2Fb/journal");
+        assert_eq!(
+            path("/api/customers/a/b/findings/owner_known/waive"),
+            "/api/customers/a%2Fb/findings/owner_known/waive"
+        );
         assert_eq!(
             path("/api/customers/100 % ü/events"),
             "/api/customers/100%20%25%20%C3%BC/events"

@@ -13,6 +13,7 @@
 
 #![allow(unused_qualifications, reason = "what `utoipa` expands to has them")]
 
+mod adherence;
 mod by_hand;
 mod customer;
 mod customers;
@@ -30,6 +31,7 @@ mod quarantine;
 mod reason;
 mod router;
 mod stages;
+mod waivers;
 
 use platform::handoff::Handoff;
 use platform::telemetry::Counts;

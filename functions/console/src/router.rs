@@ -15,8 +15,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
 use crate::{
-    App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle,
-    privacy, quarantine, stages,
+    App, adherence, by_hand, customer, customers, events, explain, feeds, findings, journal,
+    lifecycle, privacy, quarantine, stages, waivers,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -80,10 +80,14 @@ routes! {
     "/api/customers/{id}/move" post by_hand::move_customer, delete by_hand::end_move;
     "/api/customers/{id}/release" post by_hand::release;
     "/api/customers/{id}/handoff/ack" post by_hand::acknowledge;
+    "/api/customers/{id}/findings/{standard}/ack" post waivers::acknowledge_finding;
+    "/api/customers/{id}/findings/{standard}/waive" post waivers::waive, delete waivers::unwaive;
     "/api/customers/{id}/journal" get journal::journal;
     "/api/customers/{id}/explain" get explain::explain_customer;
     "/api/customers/{id}/events" get events::events;
     "/api/findings" get findings::findings;
+    "/api/waivers" get waivers::waivers;
+    "/api/adherence" get adherence::adherence;
     "/api/feeds" get feeds::feeds;
     "/api/quarantine" get quarantine::quarantine;
     "/api/quarantine/replay" post quarantine::replay_quarantine;

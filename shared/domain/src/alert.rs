@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::customer::{Customer, Scalar};
 use crate::expr::Truth;
 use crate::facts::Facts;
+use crate::finding;
 use crate::journal::{ChangeKind, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, Receiver, Route, Standard};
 use crate::rise;
@@ -59,7 +60,10 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
         ChangeKind::Revision => {}
-        ChangeKind::Finding => {
+        ChangeKind::Finding
+        | ChangeKind::Met
+        | ChangeKind::Acknowledgement
+        | ChangeKind::Waiver => {
             put("state", entry.to.as_deref());
             let name = entry.rule.strip_prefix("standards.");
             put("standard", name);
@@ -98,7 +102,7 @@ fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
 /// Whether any route may ask for an entry, as far as can be told without its customer.
 #[must_use]
 pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
-    if entry.to.is_none() {
+    if is_waived(entry) || entry.to.is_none() {
         // It became a part of another customer, of which is told.
         return false;
     }
@@ -110,6 +114,13 @@ pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
     };
     let may_ask = |route: &Route| asks(route, entry.kind) && route.matchers.iter().all(is_open);
     lifecycle.routes.iter().any(may_ask)
+}
+
+/// Whether an entry is of a breach that was mended while it was waived: nobody hears of that one.
+fn is_waived(entry: &JournalEntry) -> bool {
+    entry.kind == ChangeKind::Finding
+        && entry.from.as_deref() == Some("waived")
+        && entry.to.as_deref() == Some("closed")
 }
 
 /// Whether a route asks for this kind of entry at all: for quiet ones only when it names them.
@@ -139,7 +150,9 @@ pub fn alert(
     customer: &Customer,
     lifecycle: &Lifecycle,
 ) -> Option<Alert> {
-    entry.to.as_ref()?;
+    if is_waived(entry) || entry.to.is_none() {
+        return None;
+    }
     let labels = labels(entry, customer, lifecycle);
     let receiver = route(entry.kind, &labels, lifecycle)?;
     let name = match customer.profile.traits.get("name").map(|state| &state.value) {
@@ -149,7 +162,10 @@ pub fn alert(
     let headline = headline(entry);
     let facts = Facts::new(customer, lifecycle, entry.at);
     let owner = match entry.kind {
-        ChangeKind::Finding => standard_of(entry, &facts).map(|standard| standard.owner.clone()),
+        ChangeKind::Finding
+        | ChangeKind::Met
+        | ChangeKind::Acknowledgement
+        | ChangeKind::Waiver => standard_of(entry, &facts).map(|standard| standard.owner.clone()),
         ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
         ChangeKind::Stage
         | ChangeKind::Risk
@@ -208,11 +224,31 @@ fn headline(entry: &JournalEntry) -> String {
             let from = from.as_deref().unwrap_or("none");
             format!("{from} would have been {to}, had it been known then")
         }
-        (ChangeKind::Finding, _) => {
+        (
+            ChangeKind::Finding
+            | ChangeKind::Met
+            | ChangeKind::Acknowledgement
+            | ChangeKind::Waiver,
+            from,
+        ) => {
             let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
-            let verb = if to == "closed" { "no longer breached" } else { "breached" };
-            format!("standard {standard} {verb}")
+            format!("standard {standard} {}", of_standard(entry.kind, from.as_deref(), to))
         }
+    }
+}
+
+/// What became of a standard.
+fn of_standard(kind: ChangeKind, from: Option<&str>, to: &str) -> String {
+    match (kind, from, to) {
+        (ChangeKind::Finding, _, "closed") => "no longer breached".to_owned(),
+        (ChangeKind::Finding, Some("closed"), _) => "breached again".to_owned(),
+        (ChangeKind::Finding, Some("waived"), _) => {
+            "still breached, and no longer waived".to_owned()
+        }
+        (ChangeKind::Finding, ..) => "breached".to_owned(),
+        (ChangeKind::Met, ..) if to == finding::LATE => "kept too late".to_owned(),
+        (ChangeKind::Met, ..) => "kept".to_owned(),
+        _ => to.to_owned(),
     }
 }
 

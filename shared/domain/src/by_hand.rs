@@ -1,11 +1,16 @@
-//! What people decide: to move a customer, to give it back to automation, to take it over.
+//! What people decide: to move a customer, to give it back to automation, to take it over; and of a
+//! finding, that they saw it or that it does not count.
 //!
 //! A customer moved by hand stays where it was put, until the expiry or for ever; meanwhile
 //! automation only proposes ([`crate::decide::StageStep::proposed`]). Each of these decisions
 //! carries its author and is in the journal like any other.
 
+mod findings;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
+
+pub use self::findings::{acknowledge_finding, outcome, unwaive, waive};
 
 use crate::customer::StageState;
 use crate::decide::entered;
@@ -54,6 +59,23 @@ pub enum Refused {
     /// No handoff is open.
     #[error("no handoff waits to be acknowledged")]
     NoHandoff,
+    /// The lifecycle file has no such standard.
+    #[error("there is no standard `{standard}`: {help}")]
+    NoStandard {
+        /// The word that names none.
+        standard: String,
+        /// What may be meant.
+        help: String,
+    },
+    /// The word is none of the three.
+    #[error("`outcome` is none of useful, known, false")]
+    BadOutcome,
+    /// No finding of the standard is open.
+    #[error("no finding of this standard is open")]
+    NoFinding,
+    /// The customer is not let off the standard.
+    #[error("this standard is not waived, so there is nothing to end")]
+    NotWaived,
 }
 
 impl Refused {
@@ -68,13 +90,20 @@ impl Refused {
             Refused::NoReason => "reason_missing",
             Refused::NotHeld => "not_held",
             Refused::NoHandoff => "no_handoff",
+            Refused::NoStandard { .. } => "unknown_standard",
+            Refused::BadOutcome => "invalid_outcome",
+            Refused::NoFinding => "no_finding",
+            Refused::NotWaived => "not_waived",
         }
     }
 
     /// Whether the request is fine and the customer is not in the state for it.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Refused::NotHeld | Refused::NoHandoff)
+        matches!(
+            self,
+            Refused::NotHeld | Refused::NoHandoff | Refused::NoFinding | Refused::NotWaived
+        )
     }
 }
 
@@ -135,10 +164,7 @@ pub fn move_to(
     let rules = facts.rules();
     let Some(to) = rules.stage(stage) else {
         let known: Vec<&str> = rules.stages.iter().map(|stage| stage.name.as_str()).collect();
-        let help = match nearest(stage, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are {}", known.join(", ")),
-        };
+        let help = meant(stage, &known);
         return Err(Refused::NoStage { stage: stage.chars().take(64).collect(), help });
     };
     if until.is_some_and(|until| until <= facts.as_of) {
@@ -201,6 +227,13 @@ pub fn acknowledge(facts: &Facts<'_>, by: Author) -> Result<Change, Refused> {
         rule: format!("stages.{}.handoff", stage.name),
         reasons: vec![Reason::of_fact(format!("handed to {}", handoff.to), &inputs)],
     })
+}
+
+fn meant(word: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", known.join(", ")),
+    }
 }
 
 #[cfg(test)]

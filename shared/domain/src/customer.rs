@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::answers::Answers;
 use crate::distinct::Distinct;
 use crate::journal::{Change, Effect, JournalEntry, JournalHead};
 use crate::lifecycle::Lifecycle;
 use crate::rise::RiskWeek;
 use crate::tally::Tally;
+use crate::tended::Tended;
 
 /// A customer: what happened, and what was decided.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,6 +74,8 @@ pub enum Series {
     Latest(Tally),
     /// Different users or values.
     Distinct(Distinct),
+    /// What was asked, and what was answered.
+    Answers(Answers),
 }
 
 /// A fact of a customer, as the newest event that told it has it.
@@ -184,12 +188,16 @@ pub struct Status {
     pub hold: Option<Hold>,
     /// How low the risk was of late, where rises are told.
     pub risk_week: RiskWeek,
+    /// What else is remembered of standards, by name: who saw a finding, who waived it, what was
+    /// mended of late, what was kept.
+    pub tended: BTreeMap<String, Tended>,
 }
 
 impl Status {
     /// Makes a change true and seals its journal entry. This is the only way a stage, a band or a
     /// finding changes, so none changes without an entry.
     pub fn apply(&mut self, change: &Change, at: Timestamp, lifecycle: &Lifecycle) -> JournalEntry {
+        self.tend(&change.effect, at, lifecycle);
         match &change.effect {
             Effect::EnterStage => self.enter(change.to.as_deref(), at),
             Effect::MoveByHand { by, until } => {
@@ -214,7 +222,10 @@ impl Status {
             Effect::ReachCheckpoint { name, at } => {
                 self.reached.insert(name.clone(), at.as_second());
             }
-            Effect::Revise => {}
+            Effect::Revise
+            | Effect::MeetStandard { .. }
+            | Effect::AcknowledgeFinding { .. }
+            | Effect::Unwaive { .. } => {}
             // A rise may stay within its band.
             Effect::EnterBand => {
                 if let (Some(risk), Some(band)) = (&mut self.risk, &change.to)
@@ -231,6 +242,17 @@ impl Status {
             }),
             Effect::CloseFinding { standard, key } => {
                 self.findings.retain(|open| open.standard != *standard || open.key != *key);
+            }
+            Effect::ReopenFinding { standard, key, opened_at, .. } => {
+                self.findings.push(OpenFinding {
+                    standard: standard.clone(),
+                    key: key.clone(),
+                    opened_at: *opened_at,
+                });
+            }
+            // Until the waiver ends it does not count as open.
+            Effect::Waive { standard, .. } => {
+                self.findings.retain(|open| open.standard != *standard);
             }
         }
         JournalEntry::seal(change, at, lifecycle, &mut self.journal)

@@ -10,6 +10,7 @@ use crate::checkpoint;
 use crate::customer::{Customer, RiskNote, RiskState, StageState};
 use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
+use crate::finding;
 use crate::journal::{Change, Effect, Reason};
 use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Rules, Stage};
 use crate::period::{Calendar, DAY, Period};
@@ -53,7 +54,7 @@ impl Decision {
 #[must_use]
 pub fn decide(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
     Decision {
-        findings: standard::judge_all(customer, lifecycle, now),
+        findings: finding::judge_all(customer, lifecycle, now),
         ..decide_stage(customer, lifecycle, now)
     }
 }
@@ -293,7 +294,7 @@ fn has_held(facts: &Facts<'_>, when: &Condition, hold: Option<Period>) -> Result
 }
 
 /// The most seconds that a period can take.
-fn look_back(calendar: &Calendar, period: Period) -> i64 {
+pub(crate) fn look_back(calendar: &Calendar, period: Period) -> i64 {
     match period {
         Period::Elapsed(seconds) => seconds,
         Period::Workdays(_) => i64::from(calendar.at_most_days(period)) * DAY,
@@ -409,13 +410,16 @@ pub fn next_due(
     let facts = Facts::new(customer, lifecycle, now);
     let ahead = Stretch { after: now.as_second(), until: until.as_second() };
     let mut points = Vec::new();
-    for (when, hold) in conditions(lifecycle) {
-        let back = hold.map_or(0, |hold| look_back(&lifecycle.calendar, hold));
-        let stretch = Stretch { after: ahead.after - back, until: ahead.until };
+    for (when, holds) in conditions(lifecycle) {
+        let holds = holds.into_iter().flatten();
+        let back: i64 = holds.clone().map(|hold| look_back(&lifecycle.calendar, hold)).sum();
+        let stretch = Stretch { after: ahead.after - back - 1, until: ahead.until };
         for at in change_points(&facts, when, stretch) {
             points.push(at);
-            if let (Some(hold), Ok(since)) = (hold, Timestamp::from_second(at)) {
-                points.push(lifecycle.calendar.after(since, hold).as_second());
+            if let (true, Ok(since)) = (back > 0, Timestamp::from_second(at)) {
+                let held = holds.clone().fold(since, |at, hold| lifecycle.calendar.after(at, hold));
+                // A standard is broken after its time, not at it.
+                points.extend([held.as_second(), held.as_second() + 1]);
             }
         }
     }
@@ -428,17 +432,25 @@ pub fn next_due(
     instants.find(|at| decide(customer, lifecycle, *at).is_change())
 }
 
-fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, Option<Period>)> {
+/// Every condition, and the times that begin when its answer changes, one after the other.
+fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, [Option<Period>; 2])> {
     let stages = lifecycle.variants.stages.iter().flat_map(|stage| {
-        let checkpoints = stage.checkpoints.iter().map(|checkpoint| (&checkpoint.when, None));
-        let enter = stage.enter.as_ref().map(|enter| (&enter.when, enter.hold));
-        let leave = stage.leave.as_ref().map(|leave| (&leave.when, leave.hold));
+        let checkpoints =
+            stage.checkpoints.iter().map(|checkpoint| (&checkpoint.when, [None, None]));
+        let enter = stage.enter.as_ref().map(|enter| (&enter.when, [enter.hold, None]));
+        let leave = stage.leave.as_ref().map(|leave| (&leave.when, [leave.hold, None]));
         [enter, leave].into_iter().flatten().chain(checkpoints)
     });
-    let overlays = lifecycle.overlays.iter().map(|condition| (condition, None));
-    let standards =
-        lifecycle.variants.standards.iter().filter_map(|standard| standard.only_if.as_ref());
-    stages.chain(standards.map(|condition| (condition, None))).chain(overlays)
+    let overlays = lifecycle.overlays.iter().map(|condition| (condition, [None, None]));
+    let standards = lifecycle.variants.standards.iter().flat_map(|standard| {
+        let (condition, hold) = match &standard.promise {
+            Promise::Holds { condition, hold } => (Some(condition), *hold),
+            _ => (None, None),
+        };
+        let asked = standard.only_if.iter().chain(condition);
+        asked.map(move |condition| (condition, [hold, standard.grace]))
+    });
+    stages.chain(standards).chain(overlays)
 }
 
 /// Instants at which a stage's keeping, a stage's time or a promise runs out.
@@ -457,13 +469,9 @@ fn deadlines(facts: &Facts<'_>) -> Vec<Timestamp> {
         found.extend(left.zip(stage.cool_down).map(|(left, period)| calendar.after(left, period)));
     }
     found.extend(status.hold.as_ref().and_then(|hold| hold.until));
-    let runs_out = |standard: &std::sync::Arc<crate::lifecycle::Standard>| match &standard.promise {
-        Promise::Deadline { .. } | Promise::Silence { .. } => {
-            standard::runs_out(facts, &standard.promise)
-        }
-        Promise::Required(_) | Promise::StageOverdue(_) => None,
-    };
-    found.extend(all.standards.iter().filter_map(runs_out));
+    let waivers = status.tended.values().filter_map(|tended| tended.waiver.as_ref()?.until);
+    found.extend(waivers);
+    found.extend(all.standards.iter().filter_map(|one| standard::runs_out(facts, one)));
     // A promise is broken after its instant, not at it.
     let after = found.iter().map(|at| *at + SignedDuration::from_secs(1));
     found = found.iter().copied().chain(after).collect();

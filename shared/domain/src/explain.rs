@@ -21,10 +21,11 @@ use crate::decide::{Refusal, decide, next_due, step};
 use crate::event::Event;
 use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
-use crate::journal::{Change, ChangeKind, JournalEntry, Reason};
+use crate::journal::{Change, ChangeKind, FindingOutcome, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::period::Period;
 use crate::score::{self, Health, PROBABILITY, Risk};
+use crate::tended::{Mended, Seen, Waiver};
 use crate::timeline::held_since;
 
 pub use provenance::{EventRef, Input, Origin};
@@ -317,6 +318,9 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                 }
             }
             ChangeKind::Revision => {}
+            ChangeKind::Met | ChangeKind::Acknowledgement | ChangeKind::Waiver => {
+                tended_to(&mut status, entry);
+            }
             ChangeKind::Release => status.hold = None,
             ChangeKind::Handoff => handed_on(&mut status, entry),
             ChangeKind::Checkpoint => {
@@ -351,6 +355,43 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
         }
     }
     status
+}
+
+/// What a person or time made of a standard.
+fn tended_to(status: &mut Status, entry: &JournalEntry) {
+    let Some(standard) = entry.rule.strip_prefix("standards.") else { return };
+    let open = status.findings.iter().position(|finding| finding.standard == standard);
+    let tended = status.tended.entry(standard.to_owned()).or_default();
+    let (author, note) = (entry.author.clone().unwrap_or_default(), entry.reason.clone());
+    match (entry.kind, entry.to.as_deref()) {
+        (ChangeKind::Acknowledgement, _) => {
+            let told = entry.reasons.first().and_then(|reason| reason.inputs.get("outcome"));
+            let outcome = told.and_then(serde_json::Value::as_str);
+            tended.acknowledged = Some(Seen {
+                author,
+                at: entry.at,
+                outcome: outcome.and_then(FindingOutcome::parse).unwrap_or(FindingOutcome::Known),
+                note,
+            });
+        }
+        (ChangeKind::Waiver, Some("waived")) => {
+            let hides = open.map(|at| status.findings.remove(at));
+            tended.waiver = Some(Waiver {
+                author,
+                reason: note.unwrap_or_default(),
+                since: entry.at,
+                until: entry.until,
+                hides: hides.map(|finding| Mended {
+                    key: finding.key,
+                    opened_at: finding.opened_at,
+                    at: entry.at,
+                    reopened: 0,
+                }),
+            });
+        }
+        (ChangeKind::Waiver, _) => tended.waiver = None,
+        _ => {}
+    }
 }
 
 /// A handoff that was opened or acknowledged.

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::answers::Answers;
 use crate::customer::{Customer, Scalar, Series, TraitState};
 use crate::distinct::Distinct;
 use crate::expr::{Condition, Name, Row, Truth, Type, Value};
@@ -240,6 +241,14 @@ impl<'a> Facts<'a> {
             return false;
         };
         self.newest(metric, *measure).next().is_some() && self.metric(index).is_none()
+    }
+
+    /// What was asked and answered; nothing where it never was.
+    pub(crate) fn answers(&self, measure: usize) -> Option<&'a Answers> {
+        match self.customer.profile.series.get(&self.lifecycle.measures.list()[measure].key)? {
+            Series::Answers(answers) => Some(answers),
+            _ => None,
+        }
     }
 
     fn tally(&self, measure: usize) -> Option<&'a Tally> {

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
+use crate::answers::{Answers, Mark, MarkKind};
 use crate::customer::{Profile, Scalar, Series, TraitState};
 use crate::event::{Event, EventKind};
 use crate::lifecycle::{Lifecycle, Subject};
@@ -77,6 +78,9 @@ pub fn scope(profile: &Profile, lifecycle: &Lifecycle, events: &[Event], now: Ti
         return Scope::Whole;
     }
     let grid = Grid::of(profile, lifecycle, now);
+    if events.iter().any(|event| is_upsetting(profile, lifecycle, &grid, event)) {
+        return Scope::Whole;
+    }
     let mut starts = BTreeSet::new();
     let mut hours = Vec::new();
     for event in events {
@@ -100,6 +104,21 @@ pub fn scope(profile: &Profile, lifecycle: &Lifecycle, events: &[Event], now: Ti
         }
     }
     Scope::Buckets { starts, hours: merged }
+}
+
+/// Whether an event answers, days late, a question after which others were let go of: only the log
+/// knows what it leaves unanswered.
+fn is_upsetting(profile: &Profile, lifecycle: &Lifecycle, grid: &Grid<'_>, event: &Event) -> bool {
+    let at = event.at.as_second();
+    if at >= grid.hourly_from {
+        return false;
+    }
+    let mut answered =
+        lifecycle.measures.of_event(event).filter(|measure| measure.is_answered_by(event));
+    answered.any(|measure| match profile.series.get(&measure.key) {
+        Some(Series::Answers(answers)) => answers.is_upset_by(at),
+        _ => false,
+    })
 }
 
 /// Folds into `profile` everything the log holds of a scope. `events` may hold more than the
@@ -168,12 +187,13 @@ fn see(profile: &mut Profile, events: &[&Event]) {
     profile.last_seen = if unseen { last } else { profile.last_seen.max(last) };
 }
 
-/// How the values of one bucket are joined; `None` for sets, which have no buckets.
+/// How the values of one bucket are joined; `None` for sets, which have no buckets, and for what
+/// keeps its instants.
 fn join_of(counting: &Counting) -> Option<Join> {
     match counting {
         Counting::Count | Counting::Sum(_) => Some(Join::Add),
         Counting::Latest(_) => Some(Join::Last),
-        Counting::Users | Counting::Values(_) => None,
+        Counting::Users | Counting::Values(_) | Counting::Answers(_) => None,
     }
 }
 
@@ -189,6 +209,7 @@ fn count(
     events: &[&Event],
 ) {
     let mut fresh: BTreeMap<u32, Tally> = BTreeMap::new();
+    let mut marks: BTreeMap<u32, Vec<Mark>> = BTreeMap::new();
     let mut hour = (i64::MAX, i64::MIN);
     for event in events {
         let at = event.at.as_second();
@@ -199,6 +220,10 @@ fn count(
             if let Some(join) = join_of(&measure.counting) {
                 let Some(value) = measure.amount(event) else { continue };
                 fresh.entry(measure.key).or_default().push(Cell { at, value }, hour.0, join);
+            } else if let Counting::Answers(_) = measure.counting {
+                let is_answer = measure.is_answered_by(event);
+                let kind = if is_answer { MarkKind::Answered } else { MarkKind::Asked };
+                marks.entry(measure.key).or_default().push(Mark { at, kind });
             } else if starts[&measure.key].is_none_or(|start| at >= start) {
                 let Some(member) = measure.member(event) else { continue };
                 let set = profile.series.entry(measure.key);
@@ -209,6 +234,7 @@ fn count(
             }
         }
     }
+    replace_marks(profile, lifecycle, touched, marks);
     for measure in lifecycle.measures.list() {
         let Some(join) = join_of(&measure.counting) else { continue };
         let mut cells = fresh.remove(&measure.key).unwrap_or_default();
@@ -225,6 +251,27 @@ fn count(
                 profile.series.insert(measure.key, series);
             }
             _ => {}
+        }
+    }
+}
+
+/// Puts the questions and answers of the touched buckets in place of those that were known.
+fn replace_marks(
+    profile: &mut Profile,
+    lifecycle: &Lifecycle,
+    touched: &Touched,
+    mut marks: BTreeMap<u32, Vec<Mark>>,
+) {
+    for measure in lifecycle.measures.list() {
+        let Counting::Answers(_) = measure.counting else { continue };
+        let mut fresh = marks.remove(&measure.key).unwrap_or_default();
+        fresh.sort_unstable();
+        if let Some(Series::Answers(answers)) = profile.series.get_mut(&measure.key) {
+            answers.replace(|at| touched.holds(at), fresh);
+        } else if !fresh.is_empty() {
+            let mut answers = Answers::default();
+            answers.replace(|_| false, fresh);
+            profile.series.insert(measure.key, Series::Answers(answers));
         }
     }
 }
@@ -336,7 +383,7 @@ fn age(profile: &mut Profile, grid: &Grid<'_>) {
         match series {
             Series::Tally(tally) => grid.coarsen(tally, Join::Add),
             Series::Latest(tally) => grid.coarsen(tally, Join::Last),
-            Series::Distinct(_) => {}
+            Series::Distinct(_) | Series::Answers(_) => {}
         }
     }
 }
@@ -350,6 +397,7 @@ fn forget(profile: &mut Profile, starts: &Starts) {
                 Series::Tally(tally) => tally.forget_before(start, Join::Add),
                 Series::Latest(tally) => tally.forget_before(start, Join::Last),
                 Series::Distinct(set) => set.forget_before(start),
+                Series::Answers(answers) => answers.forget_before(start),
             }
         }
         true

@@ -52,6 +52,12 @@ pub enum ChangeKind {
     Release,
     /// A past decision would have been another, had events that came late been there.
     Revision,
+    /// A promise that has an instant of being due was kept, or only afterwards.
+    Met,
+    /// A person saw a finding, and says what it was worth.
+    Acknowledgement,
+    /// A person lets a customer off a standard, or no longer.
+    Waiver,
 }
 
 impl ChangeKind {
@@ -66,6 +72,9 @@ impl ChangeKind {
             ChangeKind::Handoff => "handoff",
             ChangeKind::Release => "release",
             ChangeKind::Revision => "revision",
+            ChangeKind::Met => "met",
+            ChangeKind::Acknowledgement => "acknowledgement",
+            ChangeKind::Waiver => "waiver",
         }
     }
 
@@ -77,7 +86,10 @@ impl ChangeKind {
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
-            | ChangeKind::Revision => true,
+            | ChangeKind::Revision
+            | ChangeKind::Met
+            | ChangeKind::Acknowledgement
+            | ChangeKind::Waiver => true,
         }
     }
 }
@@ -205,6 +217,117 @@ pub enum Effect {
     },
     /// Nothing changes: a past decision to `from` would have been one to `to`.
     Revise,
+    /// A breach that was mended a while ago, or waived until now, stands again: the same finding.
+    ReopenFinding {
+        /// The standard.
+        standard: String,
+        /// The key it was opened with.
+        key: String,
+        /// When it was first found.
+        opened_at: Timestamp,
+        /// Where it was meanwhile.
+        was: Was,
+    },
+    /// A promise was kept, and what began at this instant is settled.
+    MeetStandard {
+        /// The standard.
+        standard: String,
+        /// The stage's entry or the event that started the clock, in seconds since the epoch.
+        begun: i64,
+    },
+    /// A person saw a finding.
+    AcknowledgeFinding {
+        /// The standard.
+        standard: String,
+        /// The key it was opened with.
+        key: String,
+        /// Who.
+        by: Author,
+        /// What it was worth.
+        outcome: FindingOutcome,
+    },
+    /// A person lets the customer off a standard.
+    Waive {
+        /// The standard.
+        standard: String,
+        /// The key and the beginning of the finding that is open, where one is.
+        hides: Option<(String, Timestamp)>,
+        /// Who, and why.
+        by: Author,
+        /// Until when; not by itself where it is `None`.
+        until: Option<Timestamp>,
+    },
+    /// A person ends a waiver.
+    Unwaive {
+        /// The standard.
+        standard: String,
+        /// Who.
+        by: Author,
+    },
+}
+
+/// Where a finding was that is open again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    /// It was closed at this instant.
+    Closed(Timestamp),
+    /// It was waived.
+    Waived,
+}
+
+/// What a finding was worth to who saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingOutcome {
+    /// It told something worth knowing.
+    Useful,
+    /// It was right, and known before.
+    Known,
+    /// It was wrong.
+    False,
+}
+
+impl FindingOutcome {
+    /// The word of the wire format.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FindingOutcome::Useful => "useful",
+            FindingOutcome::Known => "known",
+            FindingOutcome::False => "false",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<FindingOutcome> {
+        let all = [FindingOutcome::Useful, FindingOutcome::Known, FindingOutcome::False];
+        all.into_iter().find(|outcome| outcome.as_str() == text)
+    }
+}
+
+impl Effect {
+    /// The standard that it is about, where it is about one.
+    #[must_use]
+    pub fn standard(&self) -> Option<&str> {
+        match self {
+            Effect::OpenFinding { standard, .. }
+            | Effect::CloseFinding { standard, .. }
+            | Effect::ReopenFinding { standard, .. }
+            | Effect::MeetStandard { standard, .. }
+            | Effect::AcknowledgeFinding { standard, .. }
+            | Effect::Waive { standard, .. }
+            | Effect::Unwaive { standard, .. } => Some(standard),
+            Effect::EnterStage
+            | Effect::EnterBand
+            | Effect::MoveByHand { .. }
+            | Effect::Release(_)
+            | Effect::OpenHandoff { .. }
+            | Effect::AcknowledgeHandoff(_)
+            | Effect::ReachCheckpoint { .. }
+            | Effect::Revise => None,
+        }
+    }
 }
 
 /// A person who decides, and why.
@@ -223,7 +346,12 @@ impl Change {
         match self.effect {
             Effect::EnterStage | Effect::MoveByHand { .. } => ChangeKind::Stage,
             Effect::EnterBand => ChangeKind::Risk,
-            Effect::OpenFinding { .. } | Effect::CloseFinding { .. } => ChangeKind::Finding,
+            Effect::OpenFinding { .. }
+            | Effect::CloseFinding { .. }
+            | Effect::ReopenFinding { .. } => ChangeKind::Finding,
+            Effect::MeetStandard { .. } => ChangeKind::Met,
+            Effect::AcknowledgeFinding { .. } => ChangeKind::Acknowledgement,
+            Effect::Waive { .. } | Effect::Unwaive { .. } => ChangeKind::Waiver,
             Effect::Release(_) => ChangeKind::Release,
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
@@ -237,20 +365,25 @@ impl Change {
         match &self.effect {
             Effect::MoveByHand { by, .. }
             | Effect::Release(by)
-            | Effect::AcknowledgeHandoff(by) => Some(by),
+            | Effect::AcknowledgeHandoff(by)
+            | Effect::AcknowledgeFinding { by, .. }
+            | Effect::Waive { by, .. }
+            | Effect::Unwaive { by, .. } => Some(by),
             Effect::EnterStage
             | Effect::EnterBand
             | Effect::OpenFinding { .. }
             | Effect::CloseFinding { .. }
             | Effect::OpenHandoff { .. }
             | Effect::ReachCheckpoint { .. }
+            | Effect::ReopenFinding { .. }
+            | Effect::MeetStandard { .. }
             | Effect::Revise => None,
         }
     }
 
     fn until(&self) -> Option<Timestamp> {
         match self.effect {
-            Effect::MoveByHand { until, .. } => until,
+            Effect::MoveByHand { until, .. } | Effect::Waive { until, .. } => until,
             _ => None,
         }
     }

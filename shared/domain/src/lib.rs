@@ -6,10 +6,10 @@
 //!
 //! Where things live: [`lifecycle`] is the file and its checks, [`yaml`] how it is read, [`expr`]
 //! the language of its conditions; [`event`], [`measure`], [`tally`], [`distinct`] and [`fold`] turn
-//! events into a [`customer::Profile`]; [`facts`] tells it as of an instant; [`decide`], [`score`],
-//! [`alive`] and [`standard`] decide, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is
+//! events into a [`customer::Profile`], [`answers`] among them; [`facts`] tells it as of an instant; [`decide`], [`score`],
+//! [`alive`] and [`standard`] decide, [`finding`] is what a broken standard becomes and [`tended`] what people and time make of findings, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is
 //! what people decide; [`learn`] is how a workspace's own history teaches, [`fitted`] what it taught;
-//! [`timeline`] knows when an answer can change by itself; [`journal`] seals decisions, [`audit`] verifies that nobody changed
+//! [`timeline`] knows when an answer can change by itself; [`journal`] seals decisions, [`adherence`] counts them, [`audit`] verifies that nobody changed
 //! them; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
 //! clock; [`hierarchy`] knows what was below an account then; [`explain`] says why, [`revision`] what would
@@ -18,8 +18,10 @@
 //! Invariants: nothing here can fail for an outside reason. `now` is always a parameter. The crate
 //! knows no AWS, no network, no storage, no environment and no clock.
 
+pub mod adherence;
 pub mod alert;
 pub mod alive;
+pub mod answers;
 pub mod audit;
 pub mod by_hand;
 pub mod cases;
@@ -32,6 +34,7 @@ pub mod explain;
 pub mod expr;
 pub mod facts;
 pub mod feed;
+pub mod finding;
 pub mod fitted;
 pub mod fold;
 pub mod hierarchy;
@@ -50,6 +53,7 @@ pub mod score;
 pub mod stakes;
 pub mod standard;
 pub mod tally;
+pub mod tended;
 pub mod timeline;
 pub mod yaml;
 

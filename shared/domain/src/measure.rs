@@ -40,6 +40,8 @@ pub enum Counting {
     Users,
     /// Different values of a property.
     Values(String),
+    /// Occurrences of the event, and which of these others answered them. Only the former are filtered.
+    Answers(Vec<String>),
 }
 
 /// A use of a measure by a metric or a standard.
@@ -60,6 +62,9 @@ impl Measure {
     /// Whether an event counts.
     #[must_use]
     pub fn takes(&self, event: &Event) -> bool {
+        if self.is_answered_by(event) {
+            return true;
+        }
         let named = match &self.event {
             Some(name) => *name == event.name,
             None => event.kind.is_activity(),
@@ -71,6 +76,20 @@ impl Measure {
                 .is_none_or(|filter| filter.truth(&EventRow(event)) == Truth::Yes)
     }
 
+    /// The names of the events that it reads.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &String> {
+        let answers = match &self.counting {
+            Counting::Answers(with) => with.as_slice(),
+            _ => &[],
+        };
+        self.event.iter().chain(answers)
+    }
+
+    /// Whether an event is one of the answers that the measure looks for.
+    pub(crate) fn is_answered_by(&self, event: &Event) -> bool {
+        matches!(&self.counting, Counting::Answers(with) if with.contains(&event.name))
+    }
+
     /// The number an event adds; `None` when the property is absent or no number.
     pub(crate) fn amount(&self, event: &Event) -> Option<f64> {
         match &self.counting {
@@ -78,7 +97,7 @@ impl Measure {
             Counting::Sum(property) | Counting::Latest(property) => {
                 event.property(property).and_then(number_of)
             }
-            Counting::Users | Counting::Values(_) => None,
+            Counting::Users | Counting::Values(_) | Counting::Answers(_) => None,
         }
     }
 
@@ -87,7 +106,7 @@ impl Measure {
         match &self.counting {
             Counting::Users => event.user.clone(),
             Counting::Values(property) => event.property(property).and_then(id_text),
-            Counting::Count | Counting::Sum(_) | Counting::Latest(_) => None,
+            Counting::Count | Counting::Sum(_) | Counting::Latest(_) | Counting::Answers(_) => None,
         }
     }
 }
@@ -145,6 +164,11 @@ impl Measures {
             match &measure.event {
                 Some(name) => self.by_event.entry(name.clone()).or_default().push(index),
                 None => self.any_activity.push(index),
+            }
+            if let Counting::Answers(with) = &measure.counting {
+                for name in with {
+                    self.by_event.entry(name.clone()).or_default().push(index);
+                }
             }
         }
         self.horizon_days = self.horizon_days.max(self.daily_days);

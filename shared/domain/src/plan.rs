@@ -441,7 +441,8 @@ impl Path {
                 Effect::EnterStage => {
                     self.stages.push((entry.at, change.to.clone().unwrap_or_default()));
                 }
-                Effect::OpenFinding { standard, key } => {
+                Effect::OpenFinding { standard, key }
+                | Effect::ReopenFinding { standard, key, .. } => {
                     self.findings.insert((standard.clone(), key.clone()));
                 }
                 _ => {}

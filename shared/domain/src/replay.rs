@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use crate::customer::{Customer, Profile, Status};
 use crate::decide::{decide_stage, reassess};
 use crate::event::Event;
+use crate::finding::{judge_all, kept_all};
 use crate::fold::{self, HourRange, Scope};
 use crate::journal::{Change, JournalEntry};
 use crate::lifecycle::Lifecycle;
 use crate::period::HOUR;
-use crate::standard::judge_all;
 
 #[cfg(test)]
 mod tests;
@@ -95,7 +95,7 @@ impl<'a> Replay<'a> {
         self.seen = other.seen;
     }
 
-    /// What the runs of a night decide and make true: risk, then the stage, then standards.
+    /// What the runs of a night decide and make true: risk, then the stage, then standards, the broken and the kept.
     pub fn night(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
         if let Some((note, change)) = reassess(&self.customer, self.lifecycle, now) {
@@ -104,7 +104,8 @@ impl<'a> Replay<'a> {
         }
         let changes = decide_stage(&self.customer, self.lifecycle, now).into_changes();
         self.enact(changes, now, &mut decided);
-        let changes = judge_all(&self.customer, self.lifecycle, now);
+        let mut changes = judge_all(&self.customer, self.lifecycle, now);
+        changes.extend(kept_all(&self.customer, self.lifecycle, now));
         self.enact(changes, now, &mut decided);
         decided
     }

@@ -61,7 +61,17 @@ pub fn held_since(
     condition: &Condition,
     hold: SignedDuration,
 ) -> Option<Timestamp> {
-    if facts.answer(condition) != Truth::Yes {
+    answered_since(facts, condition, Truth::Yes, hold)
+}
+
+/// As [`held_since`], of another answer.
+pub(crate) fn answered_since(
+    facts: &Facts<'_>,
+    condition: &Condition,
+    wanted: Truth,
+    hold: SignedDuration,
+) -> Option<Timestamp> {
+    if facts.answer(condition) != wanted {
         return None;
     }
     let mut since = facts.as_of;
@@ -71,8 +81,8 @@ pub fn held_since(
     let instants = points.into_iter().rev().filter_map(|at| Timestamp::from_second(at).ok());
     for instant in instants.filter(|at| *at < facts.as_of).chain([start]) {
         match facts.at(instant).answer(condition) {
-            Truth::Yes => since = instant,
-            Truth::No => break,
+            answer if answer == wanted => since = instant,
+            Truth::Yes | Truth::No => break,
             Truth::Unknown if is_stale(&facts.at(instant), &condition.names()) => break,
             Truth::Unknown => {}
         }
@@ -175,6 +185,8 @@ fn of_metric(facts: &Facts<'_>, index: usize, stretch: Stretch, into: &mut Vec<i
                         into.extend(windows.iter().map(|window| last + window));
                     }
                 }
+                // No metric reads them.
+                Series::Answers(_) => {}
             }
         }
     };

@@ -2,10 +2,10 @@
 //!
 //! This crate holds no business rule. Where things live: [`store`] is the four tables, [`sweep`]
 //! walks all customers or those that are due, [`publish`] sends messages, [`learn`] has the history
-//! teach, [`settings`] reads the
-//! environment, [`telemetry`] writes logs and one metric event per invocation, [`aws`] builds the
+//! teach, [`adherence`] reads how standards are kept, [`settings`] reads the environment, [`telemetry`] writes logs and one metric event per invocation, [`aws`] builds the
 //! clients and [`lambda`] runs the loop.
 
+pub mod adherence;
 pub mod aws;
 pub mod clock;
 pub mod codec;

@@ -314,7 +314,8 @@ impl Checker<'_> {
     /// An event that no rule reads is probably misspelt.
     fn is_counted(&mut self, word: &Word) {
         let measures = self.lifecycle.measures.list().iter();
-        let names: Vec<String> = measures.filter_map(|measure| measure.event.clone()).collect();
+        let names: Vec<String> =
+            measures.flat_map(|measure| measure.events().cloned().collect::<Vec<_>>()).collect();
         if names.contains(&word.value) {
             return;
         }

@@ -185,7 +185,10 @@ impl Fired {
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
-            | ChangeKind::Revision => false,
+            | ChangeKind::Revision
+            | ChangeKind::Met
+            | ChangeKind::Acknowledgement
+            | ChangeKind::Waiver => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {

@@ -248,7 +248,7 @@ proptest! {
                 run(&mut customer, &file, now);
             }
             run(&mut customer, &file, now);
-            prop_assert_eq!(standard::judge_all(&customer, &file, now), Vec::new());
+            prop_assert_eq!(finding::judge_all(&customer, &file, now), Vec::new());
             prop_assert!(!decide(&customer, &file, now).is_change());
         }
     }

@@ -93,7 +93,7 @@ fn live(
             for change in decide_stage(&customer, lifecycle, *at).into_changes() {
                 journal.push(customer.status.apply(&change, *at, lifecycle));
             }
-            for change in crate::standard::judge_all(&customer, lifecycle, *at) {
+            for change in crate::finding::judge_all(&customer, lifecycle, *at) {
                 journal.push(customer.status.apply(&change, *at, lifecycle));
             }
             all[index].status = customer.status;

@@ -20,7 +20,7 @@ pub use self::alerts::{Alerts, OneOrMany};
 pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme, Texts};
 pub use self::overlays::{FactorOverlay, HealthOverlay, Overlay, StageOverlay, StandardOverlay};
 pub use self::stages::{Enter, Exit, Stage};
-pub use self::standards::{StageChoice, Standard};
+pub use self::standards::{Deadline, Respond, Sequence, StageChoice, Standard};
 use crate::expr::ConditionSource;
 pub use crate::yaml::Spanned;
 

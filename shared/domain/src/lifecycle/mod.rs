@@ -353,6 +353,10 @@ pub struct Standard {
     pub severity: FindingSeverity,
     /// Who mends it.
     pub owner: String,
+    /// For so long a breach is forgiven.
+    pub grace: Option<Period>,
+    /// So soon after the last breach was mended the next one opens the same finding again.
+    pub reopen_within: Option<Period>,
 }
 
 /// What a standard promises.
@@ -382,6 +386,81 @@ pub enum Promise {
     Required(Vec<usize>),
     /// Nobody stays in one of these stages beyond its `stuck`, or `target`, time.
     StageOverdue(Vec<String>),
+    /// Each occurrence of an event answered by one of others within a period.
+    Respond {
+        /// The event that calls for it.
+        to: String,
+        /// The measure of what was asked and answered.
+        measure: usize,
+        /// The events that answer.
+        with: Vec<String>,
+        /// Within what.
+        within: Period,
+        /// The word of the file: an event's deadline is an answer to what starts its clock.
+        word: RespondWord,
+    },
+    /// Events in this order, with the measures that count them.
+    Sequence {
+        /// Within each visit to this stage; ever where it is `None`.
+        stage: Option<String>,
+        /// The first one first.
+        steps: Vec<(String, usize)>,
+    },
+    /// A condition that must hold.
+    Holds {
+        /// It is broken by a no.
+        condition: Condition,
+        /// For how long it has to be a no.
+        hold: Option<Period>,
+    },
+}
+
+/// How the file words that an event calls for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RespondWord {
+    /// `deadline: { after: … }`
+    Deadline,
+    /// `respond: { to: … }`
+    Respond,
+}
+
+impl Promise {
+    /// Its word in the file.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Promise::Deadline { .. } | Promise::Respond { word: RespondWord::Deadline, .. } => {
+                "deadline"
+            }
+            Promise::Respond { word: RespondWord::Respond, .. } => "respond",
+            Promise::Silence { .. } => "silence",
+            Promise::Required(_) => "required",
+            Promise::StageOverdue(_) => "stage_overdue",
+            Promise::Sequence { .. } => "sequence",
+            Promise::Holds { .. } => "holds",
+        }
+    }
+
+    /// Its period, where it has one: of a deadline or an answer, of a silence, of a condition.
+    pub(crate) fn period_mut(&mut self) -> Option<&mut Period> {
+        match self {
+            Promise::Deadline { within, .. } | Promise::Respond { within, .. } => Some(within),
+            Promise::Silence { limit, .. } => Some(limit),
+            Promise::Holds { hold, .. } => hold.as_mut(),
+            Promise::Required(_) | Promise::StageOverdue(_) | Promise::Sequence { .. } => None,
+        }
+    }
+
+    /// The same to read.
+    #[must_use]
+    pub fn period(&self) -> Option<Period> {
+        match self {
+            Promise::Deadline { within, .. } | Promise::Respond { within, .. } => Some(*within),
+            Promise::Silence { limit, .. } => Some(*limit),
+            Promise::Holds { hold, .. } => *hold,
+            Promise::Required(_) | Promise::StageOverdue(_) | Promise::Sequence { .. } => None,
+        }
+    }
 }
 
 /// How bad a breach is.

@@ -74,7 +74,9 @@ proptest! {
             for change in decide_stage(&live, &lifecycle, at).into_changes() {
                 entries.push(live.status.apply(&change, at, &lifecycle));
             }
-            for change in judge_all(&live, &lifecycle, at) {
+            let mut changes = judge_all(&live, &lifecycle, at);
+            changes.extend(kept_all(&live, &lifecycle, at));
+            for change in changes {
                 entries.push(live.status.apply(&change, at, &lifecycle));
             }
             let replayed: Vec<JournalEntry> = decided.into_iter().map(|one| one.entry).collect();

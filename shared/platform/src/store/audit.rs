@@ -1,9 +1,9 @@
 //! Reading the whole journal, as it is kept.
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
 use domain::journal::JournalEntry;
 
-use super::attributes::Reader;
+use super::attributes::{Item, Reader, item, n, s};
 use super::read::{cursor_key, cursor_text};
 use super::{CustomerKey, Page, Store, StoreError};
 use crate::meter::Access;
@@ -48,5 +48,74 @@ impl Store {
             });
         }
         Ok(Page { items, next_cursor: cursor_text(output.last_evaluated_key) })
+    }
+
+    /// A page of the entries of a day (`2026-03-01`, in UTC), of all customers, as they were decided.
+    /// An entry that cannot be read as one is left out; the audit tells of it.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or the cursor is none of ours.
+    pub(crate) async fn journal_of_day(
+        &self,
+        day: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page<(CustomerKey, JournalEntry)>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.journal)
+            .index_name("day")
+            .key_condition_expression("#day = :day")
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_values(":day", s(day))
+            .limit(1_000)
+            .set_exclusive_start_key(cursor_key(cursor)?);
+        let output = self.one_page(query).await?;
+        let mut keys = Vec::new();
+        for found in output.items() {
+            let read = Reader { table: "journal", item: found };
+            let number: u64 = read.number("sk")?;
+            keys.push(item([("pk", s(read.text("pk")?)), ("sk", n(number))]));
+        }
+        let mut items = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(100) {
+            self.read_entries(chunk.to_vec(), &mut items).await?;
+        }
+        Ok(Page { items, next_cursor: cursor_text(output.last_evaluated_key) })
+    }
+
+    async fn read_entries(
+        &self,
+        mut wanted: Vec<Item>,
+        into: &mut Vec<(CustomerKey, JournalEntry)>,
+    ) -> Result<(), StoreError> {
+        let table = &self.tables.journal;
+        let mut tries = 0;
+        while !wanted.is_empty() {
+            let request = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let request = request.map_err(StoreError::call_built("BatchGetItem", table))?;
+            let output = self
+                .client
+                .batch_get_item()
+                .request_items(table, request)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(StoreError::call("BatchGetItem", table))?;
+            self.meter.add(&self.tables, Access::Read, output.consumed_capacity());
+            for found in output.responses.unwrap_or_default().into_values().flatten() {
+                let read = Reader { table: "journal", item: &found };
+                let entry = read.maybe_text("entry").and_then(|e| serde_json::from_str(e).ok());
+                let key = CustomerKey::stored(read.text("pk")?);
+                into.extend(entry.map(|entry| (key, entry)));
+            }
+            let left = output.unprocessed_keys.unwrap_or_default().into_values();
+            wanted = left.flat_map(|left| left.keys).collect();
+            tries += 1;
+            if tries > 8 && !wanted.is_empty() {
+                return Err(StoreError::Unprocessed(wanted.len()));
+            }
+        }
+        Ok(())
     }
 }

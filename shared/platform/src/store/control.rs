@@ -1,12 +1,10 @@
-//! The `control` table: the active lifecycle file, write keys, id markers, findings, and what was sent.
+//! The `control` table: the active lifecycle file, write keys, id markers, and what was sent.
 
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, TransactWriteItem};
-use domain::journal::Reason;
-use domain::lifecycle::FindingSeverity;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::PoisonError;
 
@@ -65,63 +63,6 @@ pub struct WriteKey {
     pub label: String,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// A breach of a standard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The same breach has the same id.
-    pub id: String,
-    /// The customer's id.
-    pub customer: String,
-    /// The standard's name.
-    pub standard: String,
-    /// What makes this breach a different one from the next.
-    pub key: String,
-    /// How bad it is, by the lifecycle file that found it.
-    pub severity: Option<FindingSeverity>,
-    /// Who mends it.
-    pub owner: Option<String>,
-    /// The customer's stage at the time.
-    pub stage: Option<String>,
-    /// `open` or `closed`.
-    pub state: String,
-    /// When it was found.
-    pub opened_at: Timestamp,
-    /// When it was closed.
-    pub closed_at: Option<Timestamp>,
-    /// The evidence, or why it was closed.
-    pub reasons: Vec<Reason>,
-}
-
-pub(super) fn open_finding_sort_key(finding: &Finding) -> String {
-    format!("{}#{}", finding.opened_at, finding.id)
-}
-
-pub(super) fn open_finding_item(finding: &Finding) -> Item {
-    let mut found = key("findings#open", &open_finding_sort_key(finding));
-    found.insert("body".to_owned(), b(finding_bytes(finding)));
-    found
-}
-
-pub(super) fn closed_finding_item(finding: &Finding, keep_days: u32) -> Item {
-    let closed_at = finding.closed_at.unwrap_or(finding.opened_at);
-    let mut found = key("findings#closed", &format!("{closed_at}#{}", finding.id));
-    found.insert("body".to_owned(), b(finding_bytes(finding)));
-    found.insert("expires".to_owned(), n(closed_at.as_second() + i64::from(keep_days) * DAY));
-    found
-}
-
-fn finding_bytes(finding: &Finding) -> Vec<u8> {
-    codec::shrink(&serde_json::to_vec(finding).unwrap_or_default())
-}
-
-pub(super) fn finding_of(found: &Item) -> Result<Finding, StoreError> {
-    let read = Reader { table: "control", item: found };
-    let bytes = codec::grow(read.bytes("body")?)
-        .map_err(|source| StoreError::Codec { table: "control", source })?;
-    serde_json::from_slice(&bytes)
-        .map_err(|_| StoreError::Item { table: "control", what: "finding" })
 }
 
 /// The partition of the lifecycle file's versions.

@@ -4,18 +4,17 @@
 //! customer is still the one that was decided about.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, ReturnConsumedCapacity, TransactWriteItem, Update};
 use domain::customer::{Customer, RiskNote};
-use domain::facts::Facts;
-use domain::journal::{Change, ChangeKind, Effect, JournalEntry, Reason};
+use domain::journal::{Change, ChangeKind, JournalEntry};
 use domain::lifecycle::Lifecycle;
 use domain::replay::{in_order, profile_at};
 use domain::revision::{instants, revisions};
 use jiff::Timestamp;
 
-use super::attributes::{item, key, n, s};
-use super::control::{Finding, closed_finding_item, open_finding_item, open_finding_sort_key};
+use super::attributes::{item, n, s};
 use super::customers::{CustomerUpdate, Due, Late, Parts};
+use super::findings::FindingWrites;
 use super::{Store, StoreError, Versioned};
 use crate::meter::Access;
 
@@ -279,10 +278,9 @@ impl Store {
         for entry in entries {
             writes.push(self.transact_entry(before, entry)?);
         }
+        let told = FindingWrites { store: self, before, after, lifecycle, changes };
         for (change, entry) in changes.iter().zip(entries) {
-            if entry.kind == ChangeKind::Finding {
-                writes.extend(self.transact_finding(before, after, change, entry, lifecycle)?);
-            }
+            writes.extend(told.of(change, entry)?);
         }
         Ok(writes)
     }
@@ -329,73 +327,6 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// The record of a finding, in the list of open or of closed ones.
-    fn transact_finding(
-        &self,
-        before: &Versioned,
-        after: &Customer,
-        change: &Change,
-        entry: &JournalEntry,
-        lifecycle: &Lifecycle,
-    ) -> Result<Vec<TransactWriteItem>, StoreError> {
-        let (table, at) = (&self.tables.control, entry.at);
-        let build = |put: Put| TransactWriteItem::builder().put(put).build();
-        let put = |found| {
-            Put::builder()
-                .table_name(table)
-                .set_item(Some(found))
-                .build()
-                .map(build)
-                .map_err(StoreError::call_built("TransactWriteItems", table))
-        };
-        let rules = Facts::new(after, lifecycle, at).rules();
-        let record = |standard: &str, breach: &str, opened_at, reasons: &[Reason]| {
-            let declared = rules.standard(standard);
-            Finding {
-                id: finding_id(before, standard, breach),
-                customer: before.key.id().to_owned(),
-                standard: standard.to_owned(),
-                key: breach.to_owned(),
-                severity: declared.map(|standard| standard.severity),
-                owner: declared.map(|standard| standard.owner.clone()),
-                stage: after.status.stage.as_ref().map(|stage| stage.name.clone()),
-                state: "open".to_owned(),
-                opened_at,
-                closed_at: None,
-                reasons: reasons.to_vec(),
-            }
-        };
-        match &change.effect {
-            Effect::OpenFinding { standard, key } => {
-                let finding = record(standard, key, at, &entry.reasons);
-                Ok(vec![put(open_finding_item(&finding))?])
-            }
-            Effect::CloseFinding { standard, key: breach } => {
-                let open = &before.customer.status.findings;
-                let opened = open.iter().find(|f| f.standard == *standard && f.key == *breach);
-                let opened_at = opened.map_or(at, |finding| finding.opened_at);
-                let mut finding = record(standard, breach, opened_at, &entry.reasons);
-                let delete = Delete::builder()
-                    .table_name(table)
-                    .set_key(Some(key("findings#open", &open_finding_sort_key(&finding))))
-                    .build()
-                    .map_err(StoreError::call_built("TransactWriteItems", table))?;
-                finding.state = "closed".to_owned();
-                finding.closed_at = Some(at);
-                let closed = closed_finding_item(&finding, self.event_retention_days);
-                Ok(vec![TransactWriteItem::builder().delete(delete).build(), put(closed)?])
-            }
-            Effect::EnterStage
-            | Effect::EnterBand
-            | Effect::MoveByHand { .. }
-            | Effect::Release(_)
-            | Effect::OpenHandoff { .. }
-            | Effect::AcknowledgeHandoff(_)
-            | Effect::ReachCheckpoint { .. }
-            | Effect::Revise => Ok(Vec::new()),
-        }
-    }
-
     /// Writes all or nothing: whether every condition held.
     pub(super) async fn transact(
         &self,
@@ -429,12 +360,4 @@ impl Store {
             },
         }
     }
-}
-
-/// The same breach has the same id, wherever it is looked at.
-#[must_use]
-pub fn finding_id(customer: &Versioned, standard: &str, key: &str) -> String {
-    use sha2::{Digest, Sha256};
-    let name = format!("{}\u{0}{standard}\u{0}{key}", customer.key.as_str());
-    domain::hex(&Sha256::digest(name.as_bytes())[..8])
 }

@@ -27,9 +27,9 @@ use sha2::{Digest, Sha256};
 use super::attributes::{Reader, b, item, key, n, s};
 use super::bulk::BATCH;
 use super::commit::due;
-use super::control::finding_of;
 use super::customers::{CustomerUpdate, Freshness, Late, Parts};
-use super::decisions::finding_id;
+use super::findings::{LISTS, finding_id, finding_of};
+
 use super::identity::Link;
 use super::log::{Logged, Reach, event_item, sort_key};
 use super::quarantine::quarantined_of;
@@ -179,9 +179,10 @@ impl Store {
             return Err(StoreError::Conflict(MAX_CONFLICTS));
         }
         self.leave_hierarchy(key).await?;
-        for list in ["findings#open", "findings#closed"] {
+        for list in LISTS {
             self.erase_findings(list, key).await?;
         }
+        self.erase_waivers(key).await?;
         for found in self.query_all_control(&format!("sent#{key}")).await? {
             let sk = Reader { table: "control", item: &found }.text("sk")?;
             self.delete_control(&format!("sent#{key}"), sk).await?;

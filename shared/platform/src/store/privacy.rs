@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::attributes::{Item, Reader, b, item, key, n, s};
-use super::control::{Finding, finding_of};
 use super::customers::Freshness;
 use super::erase::{Erasure, is_about, names};
+use super::findings::{Finding, LISTS, finding_of};
 use super::log::Reach;
 use super::quarantine::{Quarantined, quarantined_of};
 use super::read::{Page, cursor_key, cursor_text};
@@ -346,7 +346,7 @@ impl Store {
             held.events.extend(about.map(|event| (key.clone(), event)));
         }
         let customers: BTreeSet<&str> = keys.iter().map(CustomerKey::id).collect();
-        for list in ["findings#open", "findings#closed"] {
+        for list in LISTS {
             for found in self.query_all_control(list).await? {
                 let finding = finding_of(&found)?;
                 if customers.contains(finding.customer.as_str()) {
@@ -499,5 +499,6 @@ fn customer_json(found: &Versioned) -> Json {
         "risk": status.risk,
         "risk_week": status.risk_week,
         "findings": status.findings,
+        "tended": status.tended,
     })
 }

@@ -5,8 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 use domain::journal::JournalEntry;
 
 use super::attributes::{Item, Reader, item, s};
-use super::control::finding_of;
-use super::{CustomerKey, Finding, LoggedEvent, Store, StoreError, Versioned};
+use super::{CustomerKey, LoggedEvent, Store, StoreError, Versioned};
 use crate::meter::Access;
 
 /// A part of a list, and where the next part begins.
@@ -210,23 +209,6 @@ impl Store {
         cursor: Option<&str>,
     ) -> Result<Page<LoggedEvent>, StoreError> {
         let (items, last) = self.events(key, limit, cursor_key(cursor)?).await?;
-        Ok(Page { items, next_cursor: cursor_text(last) })
-    }
-
-    /// A page of findings in a state (`open` or `closed`), newest first.
-    ///
-    /// # Errors
-    /// When the table cannot be read, or the cursor is none of ours.
-    pub async fn findings(
-        &self,
-        state: &str,
-        limit: i32,
-        cursor: Option<&str>,
-    ) -> Result<Page<Finding>, StoreError> {
-        let start = cursor_key(cursor)?;
-        let pk = format!("findings#{state}");
-        let (items, last) = self.query_control(&pk, limit, start, false).await?;
-        let items = items.iter().map(finding_of).collect::<Result<_, _>>()?;
         Ok(Page { items, next_cursor: cursor_text(last) })
     }
 }

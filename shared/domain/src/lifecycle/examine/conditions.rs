@@ -1,8 +1,8 @@
 //! Every condition of a file with its place and what it is called.
 
 use crate::expr::{Condition, ConditionSource};
-use crate::lifecycle::Lifecycle;
 use crate::lifecycle::file::File;
+use crate::lifecycle::{Lifecycle, Promise};
 use crate::yaml::Location;
 
 /// A condition of the file.
@@ -58,6 +58,11 @@ pub(super) fn all<'a>(file: &'a File, lifecycle: &'a Lifecycle) -> Vec<Asked<'a>
     for ((name, written), standard) in file.standards.0.iter().zip(&lifecycle.standards) {
         if let (Some(source), Some(condition)) = (&written.value.only_if, &standard.only_if) {
             add(format!("the standard `{}`", name.value), source, condition);
+        }
+        if let (Some(source), Promise::Holds { condition, .. }) =
+            (&written.value.holds, &standard.promise)
+        {
+            add(format!("`holds` of the standard `{}`", name.value), source, condition);
         }
     }
     for (written, condition) in file.overlays.iter().zip(&lifecycle.overlays) {

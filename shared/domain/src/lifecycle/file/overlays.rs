@@ -97,13 +97,22 @@ pub struct StandardOverlay {
     pub deadline: Option<DeadlineOverlay>,
     /// The period of a `silence`.
     pub silence: Option<SilenceOverlay>,
+    /// The period of a `respond`.
+    pub respond: Option<DeadlineOverlay>,
+    /// With `holds`: for how long it has to be a no.
+    #[serde(rename = "for")]
+    pub hold: Option<Word>,
+    /// For how long a breach is forgiven.
+    pub grace: Option<Word>,
+    /// How soon after the last one a breach opens the same finding again.
+    pub reopen_within: Option<Word>,
     /// How bad a breach is.
     pub severity: Option<Spanned<crate::lifecycle::FindingSeverity>>,
     /// Who mends it.
     pub owner: Option<Word>,
 }
 
-/// The period of a `deadline`.
+/// The period of a `deadline` or a `respond`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadlineOverlay {

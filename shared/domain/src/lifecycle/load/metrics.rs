@@ -2,7 +2,7 @@
 
 use super::uses::{self, Uses};
 use super::{Known, Loader, days, words};
-use crate::expr::{Expected, Scope, Type};
+use crate::expr::{Expected, Expr, Scope, Type};
 use crate::lifecycle::diagnostic::nearest;
 use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::names::{Slot, declare};
@@ -237,11 +237,7 @@ impl Loader<'_> {
         }
         let filter = match &counted.filter {
             None => None,
-            Some(word) => {
-                let mut scope = Scope::new();
-                scope.open("event");
-                Some(self.expression(word, &scope, Expected::YesNo)?)
-            }
+            Some(word) => Some(self.event_filter(word)?),
         };
         let over = match &counted.over {
             None => None,
@@ -305,6 +301,13 @@ impl Loader<'_> {
             }
             _ => MetricKind::Change { measure: add(Counting::Count, name, keep), over: over? },
         })
+    }
+
+    /// A question about an event's own properties.
+    pub(super) fn event_filter(&mut self, word: &Word) -> Option<Expr> {
+        let mut scope = Scope::new();
+        scope.open("event");
+        self.expression(word, &scope, Expected::YesNo)
     }
 
     /// `order.amount`: an event and one of its properties.

@@ -441,7 +441,17 @@ fn longest_look_back(all: &Rules, calendar: &Calendar) -> u32 {
     });
     let checkpoints = all.stages.iter().any(|stage| !stage.checkpoints.is_empty());
     let checkpoints = if checkpoints { CHECKPOINT_DAYS } else { 0 };
-    holds.map(|hold| calendar.at_most_days(hold)).chain([checkpoints]).max().unwrap_or(0)
+    let standards = all.standards.iter().map(|standard| {
+        let asked = match &standard.promise {
+            Promise::Holds { hold, .. } => [*hold, standard.grace],
+            Promise::Sequence { .. } => [None, standard.grace],
+            _ if standard.only_if.is_some() => [None, standard.grace],
+            _ => [None, None],
+        };
+        asked.into_iter().flatten().map(|period| calendar.at_most_days(period)).sum()
+    });
+    let holds = holds.map(|hold| calendar.at_most_days(hold));
+    holds.chain(standards).chain([checkpoints]).max().unwrap_or(0)
 }
 
 /// Whether any period of the file can end within a day.
@@ -461,10 +471,9 @@ fn is_sub_day(metrics: &[Metric], all: &Rules) -> bool {
             .into_iter()
             .flatten()
     });
-    let of_standards = all.standards.iter().filter_map(|standard| match &standard.promise {
-        Promise::Deadline { within, .. } => Some(*within),
-        Promise::Silence { limit, .. } => Some(*limit),
-        Promise::Required(_) | Promise::StageOverdue(_) => None,
-    });
+    let of_standards = all
+        .standards
+        .iter()
+        .flat_map(|standard| [standard.promise.period(), standard.grace].into_iter().flatten());
     windows.map(Period::Elapsed).chain(of_stages).chain(of_standards).any(Period::is_sub_day)
 }

@@ -196,30 +196,41 @@ impl Loader<'_> {
     ) {
         let names = base.standards.iter().map(|standard| standard.name.as_str()).collect();
         let Some(index) = self.find(name, &Known { kind: "standard", names }) else { return };
-        let promise = &base.standards[index].promise;
+        let standard = &base.standards[index];
+        let promise = &standard.promise;
         let mut add = |patch: Patch<Standard>| patches.push((overlay, index, patch));
-        if let Some(deadline) = &written.deadline {
-            if !matches!(promise, Promise::Deadline { .. }) {
-                self.nothing_to_change(name, "standard", "deadline");
+        let periods = [
+            ("deadline", written.deadline.as_ref().map(|deadline| &deadline.within)),
+            ("silence", written.silence.as_ref().map(|silence| &silence.limit)),
+            ("respond", written.respond.as_ref().map(|respond| &respond.within)),
+            ("for", written.hold.as_ref()),
+        ];
+        for (key, word) in periods {
+            let Some(word) = word else { continue };
+            let has_it = match key {
+                "for" => matches!(promise, Promise::Holds { hold: Some(_), .. }),
+                _ => promise.word() == key,
+            };
+            if !has_it {
+                self.nothing_to_change(name, "standard", key);
             }
-            if let Some(period) = self.period(&deadline.within) {
+            if let Some(period) = self.period(word) {
                 add(Box::new(move |standard| {
-                    if let Promise::Deadline { within, .. } = &mut standard.promise {
-                        *within = period;
+                    if let Some(own) = standard.promise.period_mut() {
+                        *own = period;
                     }
                 }));
             }
         }
-        if let Some(silence) = &written.silence {
-            if !matches!(promise, Promise::Silence { .. }) {
-                self.nothing_to_change(name, "standard", "silence");
+        if let Some(period) = written.grace.as_ref().and_then(|word| self.period(word)) {
+            add(Box::new(move |standard| standard.grace = Some(period)));
+        }
+        if let Some(word) = &written.reopen_within {
+            if standard.reopen_within.is_none() {
+                self.nothing_to_change(name, "standard", "reopen_within");
             }
-            if let Some(period) = self.period(&silence.limit) {
-                add(Box::new(move |standard| {
-                    if let Promise::Silence { limit, .. } = &mut standard.promise {
-                        *limit = period;
-                    }
-                }));
+            if let Some(period) = self.period(word) {
+                add(Box::new(move |standard| standard.reopen_within = Some(period)));
             }
         }
         if let Some(severity) = written.severity.as_ref().map(|severity| severity.value) {

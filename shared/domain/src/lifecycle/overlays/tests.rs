@@ -8,7 +8,7 @@ use crate::facts::Facts;
 use crate::lifecycle::{Lifecycle, Promise};
 use crate::period::{DAY, Period};
 use crate::tests_support::{customer, day, in_stage, lifecycle};
-use crate::{score, standard};
+use crate::{finding, score};
 
 const FILE: &str = "version: 1
 workspace: { timezone: UTC }
@@ -99,8 +99,7 @@ fn an_overlay_follows_the_customer_in_time() {
 #[test]
 fn standards_and_scores_are_those_of_the_segment() {
     let file = lifecycle(FILE);
-    let findings =
-        |plan, at| standard::judge_all(&of(&file, plan, "us", 5.0), &file, day(at)).len();
+    let findings = |plan, at| finding::judge_all(&of(&file, plan, "us", 5.0), &file, day(at)).len();
     assert_eq!((findings("team", 3.0), findings("enterprise", 3.0)), (0, 1));
     let health = |plan: &str| {
         let mut events = vec![told(plan, "us", 5.0)];

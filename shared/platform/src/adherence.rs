@@ -1,0 +1,140 @@
+//! Reads what adherence is told from: the journal of some days, and every customer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::adherence::{Adherence, By, Row};
+use domain::customer::Customer;
+use domain::journal::{ChangeKind, JournalEntry};
+use domain::lifecycle::Lifecycle;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::store::{CustomerFilter, CustomerKey, Store, StoreError};
+
+/// The most days of one answer.
+pub const MAX_DAYS: i64 = 400;
+/// The most entries of the journal that are held for one answer.
+const MAX_ENTRIES: usize = 200_000;
+/// How many customers are read at a time.
+const PAGE: i32 = 1_000;
+
+/// Why adherence cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum AdherenceError {
+    /// The tables cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is more than one answer can hold.
+    #[error(
+        "the journal has more than {MAX_ENTRIES} entries about standards in these days: ask for fewer"
+    )]
+    TooMany,
+}
+
+/// A part of history: from an instant up to but not including another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Span {
+    /// From an instant to a later one, at most [`MAX_DAYS`] days.
+    #[must_use]
+    pub fn new(from: Timestamp, to: Timestamp) -> Option<Span> {
+        let most = SignedDuration::from_hours(24 * MAX_DAYS);
+        (from < to && to.duration_since(from) <= most).then_some(Span { from, to })
+    }
+
+    /// The days in UTC, by which the journal is indexed.
+    fn days(self) -> impl Iterator<Item = String> {
+        let mut at = Some(self.from);
+        let mut days = BTreeSet::new();
+        while let Some(day) = at.filter(|day| *day < self.to) {
+            days.insert(day.to_string()[..10].to_owned());
+            at = day.saturating_add(SignedDuration::from_hours(24)).ok();
+        }
+        days.insert(self.to.to_string()[..10].to_owned());
+        days.into_iter()
+    }
+}
+
+/// How well standards are kept: what happened in a part of history, and how customers stand at `now`.
+///
+/// # Errors
+/// When the tables cannot be read, or the journal of these days is too large.
+pub async fn read(
+    store: &Store,
+    lifecycle: &Lifecycle,
+    by: By,
+    span: Span,
+    now: Timestamp,
+) -> Result<Vec<Row>, AdherenceError> {
+    let mut told = happened(store, span).await?;
+    let mut adherence = Adherence::new(lifecycle, by, now);
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = store.customers(&CustomerFilter::default(), PAGE, cursor.as_deref()).await?;
+        for found in page.items {
+            let entries = told.remove(&found.key).unwrap_or_default();
+            let found = store.with_below(found, lifecycle).await?;
+            adherence.happened(&found.customer, entries);
+            adherence.stands(&found.customer);
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    // Of those that were erased or joined another one it is still known what was met and broken.
+    for entries in told.into_values() {
+        adherence.happened(&Customer::default(), entries);
+    }
+    Ok(adherence.rows())
+}
+
+/// The entries about standards and stages, by customer.
+async fn happened(
+    store: &Store,
+    span: Span,
+) -> Result<BTreeMap<CustomerKey, Vec<JournalEntry>>, AdherenceError> {
+    let mut told: BTreeMap<CustomerKey, Vec<JournalEntry>> = BTreeMap::new();
+    let mut count = 0;
+    for day in span.days() {
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = store.journal_of_day(&day, cursor.as_deref()).await?;
+            for (key, entry) in page.items {
+                let is_asked = span.from <= entry.at && entry.at < span.to;
+                let is_told =
+                    matches!(entry.kind, ChangeKind::Finding | ChangeKind::Met | ChangeKind::Stage);
+                if is_asked && is_told {
+                    count += 1;
+                    told.entry(key).or_default().push(entry);
+                }
+            }
+            if count > MAX_ENTRIES {
+                return Err(AdherenceError::TooMany);
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_its_days_and_an_end() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let span = Span::new(at("2026-02-27T23:00:00Z"), at("2026-03-01T01:00:00Z")).unwrap();
+        let days: Vec<String> = span.days().collect();
+        assert_eq!(days, ["2026-02-27", "2026-02-28", "2026-03-01"]);
+        assert!(Span::new(at("2026-03-01T00:00:00Z"), at("2026-03-01T00:00:00Z")).is_none());
+        assert!(Span::new(at("2024-03-01T00:00:00Z"), at("2026-03-01T00:00:00Z")).is_none());
+    }
+}
