@@ -32,4 +32,5 @@ pub mod schema;
 pub mod secrets;
 pub mod simulate;
 pub mod target;
+pub mod tasks;
 pub mod validate;

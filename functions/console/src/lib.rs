@@ -30,6 +30,7 @@ mod quarantine;
 mod reason;
 mod router;
 mod stages;
+pub mod tasks;
 
 use platform::handoff::Handoff;
 use platform::telemetry::Counts;

@@ -16,7 +16,7 @@ use utoipa::openapi::OpenApi;
 use crate::problem::Problem;
 use crate::{
     App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle,
-    privacy, quarantine, stages,
+    privacy, quarantine, stages, tasks,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -32,6 +32,7 @@ use crate::{
     tags(
         (name = "customers", description = "Customers, and what was decided about them."),
         (name = "findings", description = "Breaches of what the company promised itself."),
+        (name = "tasks", description = "What playbooks ask people to do."),
         (name = "quarantine", description = "What could not be taken, to be taken again or dropped."),
         (name = "privacy", description = "To erase, to suppress, to tell what is held."),
         (name = "workspace", description = "The lifecycle file, the sources of events, this document.")
@@ -83,6 +84,13 @@ routes! {
     "/api/customers/{id}/journal" get journal::journal;
     "/api/customers/{id}/explain" get explain::explain_customer;
     "/api/customers/{id}/events" get events::events;
+    "/api/customers/{id}/tasks/{task}/done" post tasks::done;
+    "/api/customers/{id}/tasks/{task}/snooze" post tasks::snooze;
+    "/api/customers/{id}/tasks/{task}/reassign" post tasks::reassign;
+    "/api/customers/{id}/tasks/{task}/reopen" post tasks::reopen;
+    "/api/customers/{id}/tasks/{task}/check" post tasks::check;
+    "/api/tasks" get tasks::tasks;
+    "/api/workload" get tasks::workload;
     "/api/findings" get findings::findings;
     "/api/feeds" get feeds::feeds;
     "/api/quarantine" get quarantine::quarantine;

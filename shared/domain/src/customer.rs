@@ -15,6 +15,7 @@ use crate::journal::{Change, Effect, JournalEntry, JournalHead};
 use crate::lifecycle::Lifecycle;
 use crate::rise::RiskWeek;
 use crate::tally::Tally;
+use crate::task::Tasks;
 
 /// A customer: what happened, and what was decided.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -184,6 +185,8 @@ pub struct Status {
     pub hold: Option<Hold>,
     /// How low the risk was of late, where rises are told.
     pub risk_week: RiskWeek,
+    /// What playbooks ask people to do.
+    pub tasks: Tasks,
 }
 
 impl Status {
@@ -215,6 +218,7 @@ impl Status {
                 self.reached.insert(name.clone(), at.as_second());
             }
             Effect::Revise => {}
+            Effect::Task(change) => self.tasks.apply(change, at),
             // A rise may stay within its band.
             Effect::EnterBand => {
                 if let (Some(risk), Some(band)) = (&mut self.risk, &change.to)
@@ -255,6 +259,7 @@ impl Status {
             self.entered.insert(name.to_owned(), at.as_second());
         }
         self.reached.clear();
+        self.tasks.enter(visit);
         (self.handoff, self.hold) = (None, None);
     }
 

@@ -16,6 +16,7 @@ use crate::period::{Calendar, DAY, Period};
 use crate::rise;
 use crate::score::{self, Risk};
 use crate::standard;
+use crate::task;
 use crate::timeline::{Stretch, change_points, held_since};
 
 #[cfg(test)]
@@ -32,35 +33,60 @@ pub struct Decision {
     pub entered: Vec<Change>,
     /// The findings to open and close.
     pub findings: Vec<Change>,
+    /// What then changes about tasks.
+    pub tasks: Vec<Change>,
 }
 
 impl Decision {
     /// Whether anything should change.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        self.stage.change.is_some() || !self.reached.is_empty() || !self.findings.is_empty()
+        self.stage.change.is_some()
+            || !self.reached.is_empty()
+            || !self.findings.is_empty()
+            || !self.tasks.is_empty()
+    }
+
+    fn with_tasks(self, customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
+        let before = self.clone().into_changes();
+        let count = before.len();
+        let mut all = task::following(customer, None, before, lifecycle, now);
+        Decision { tasks: all.split_off(count), ..self }
     }
 
     /// Everything that should change, in the order in which it does.
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {
-        let Decision { reached, stage, entered, findings } = self;
-        reached.into_iter().chain(stage.change).chain(entered).chain(findings).collect()
+        let Decision { reached, stage, entered, findings, tasks } = self;
+        let changes = reached.into_iter().chain(stage.change).chain(entered);
+        changes.chain(findings).chain(tasks).collect()
     }
 }
 
-/// Decides stage and findings. (Risk is assessed apart: [`assess_risk`].)
+/// Decides stage, findings and tasks. (Risk is assessed apart: [`assess_risk`].)
 #[must_use]
 pub fn decide(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
     Decision {
         findings: standard::judge_all(customer, lifecycle, now),
-        ..decide_stage(customer, lifecycle, now)
+        ..stage_alone(customer, lifecycle, now)
     }
+    .with_tasks(customer, lifecycle, now)
 }
 
 /// Decides the stage and what comes with it, and no findings.
 #[must_use]
 pub fn decide_stage(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
+    stage_alone(customer, lifecycle, now).with_tasks(customer, lifecycle, now)
+}
+
+/// Decides findings and the tasks that follow from them.
+#[must_use]
+pub fn decide_standards(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Vec<Change> {
+    let findings = standard::judge_all(customer, lifecycle, now);
+    task::following(customer, None, findings, lifecycle, now)
+}
+
+fn stage_alone(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
     let facts = Facts::new(customer, lifecycle, now);
     let stage = step(customer, lifecycle, now);
     let to = stage.change.as_ref().and_then(|change| change.to.as_deref());
@@ -73,6 +99,7 @@ pub fn decide_stage(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) 
         entered: entered.unwrap_or_default(),
         stage,
         findings: Vec::new(),
+        tasks: Vec::new(),
     }
 }
 
@@ -438,7 +465,15 @@ fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, Option
     let overlays = lifecycle.overlays.iter().map(|condition| (condition, None));
     let standards =
         lifecycle.variants.standards.iter().filter_map(|standard| standard.only_if.as_ref());
-    stages.chain(standards.map(|condition| (condition, None))).chain(overlays)
+    let playbooks = lifecycle.variants.playbooks.iter().flat_map(|playbook| {
+        let steps = playbook.steps.iter().flat_map(|step| {
+            let met = step.task().and_then(|task| task.met_when.as_ref());
+            step.condition.iter().chain(met)
+        });
+        playbook.condition.iter().chain(steps).map(|condition| (condition, None))
+    });
+    let standards = standards.map(|condition| (condition, None));
+    stages.chain(standards).chain(overlays).chain(playbooks)
 }
 
 /// Instants at which a stage's keeping, a stage's time or a promise runs out.
@@ -457,11 +492,12 @@ fn deadlines(facts: &Facts<'_>) -> Vec<Timestamp> {
         found.extend(left.zip(stage.cool_down).map(|(left, period)| calendar.after(left, period)));
     }
     found.extend(status.hold.as_ref().and_then(|hold| hold.until));
+    found.extend(task::instants(status, facts.lifecycle));
     let runs_out = |standard: &std::sync::Arc<crate::lifecycle::Standard>| match &standard.promise {
         Promise::Deadline { .. } | Promise::Silence { .. } => {
             standard::runs_out(facts, &standard.promise)
         }
-        Promise::Required(_) | Promise::StageOverdue(_) => None,
+        Promise::Required(_) | Promise::StageOverdue(_) | Promise::TaskOverdue(_) => None,
     };
     found.extend(all.standards.iter().filter_map(runs_out));
     // A promise is broken after its instant, not at it.

@@ -25,6 +25,7 @@ use crate::journal::{Change, ChangeKind, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::period::Period;
 use crate::score::{self, Health, PROBABILITY, Risk};
+use crate::task;
 use crate::timeline::held_since;
 
 pub use provenance::{EventRef, Input, Origin};
@@ -317,6 +318,9 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                 }
             }
             ChangeKind::Revision => {}
+            ChangeKind::Task | ChangeKind::Playbook | ChangeKind::Message => {
+                task::note(&mut status.tasks, entry);
+            }
             ChangeKind::Release => status.hold = None,
             ChangeKind::Handoff => handed_on(&mut status, entry),
             ChangeKind::Checkpoint => {

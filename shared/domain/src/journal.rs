@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::expr::{Leaf, Truth, Type, Value};
 use crate::lifecycle::Lifecycle;
+use crate::task::{After, TaskChange};
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,12 @@ pub enum ChangeKind {
     Release,
     /// A past decision would have been another, had events that came late been there.
     Revision,
+    /// A task was opened, changed or closed.
+    Task,
+    /// A playbook tells people something.
+    Playbook,
+    /// A playbook asks the mail tool in use to write to the customer.
+    Message,
 }
 
 impl ChangeKind {
@@ -66,6 +73,9 @@ impl ChangeKind {
             ChangeKind::Handoff => "handoff",
             ChangeKind::Release => "release",
             ChangeKind::Revision => "revision",
+            ChangeKind::Task => "task",
+            ChangeKind::Playbook => "playbook",
+            ChangeKind::Message => "message",
         }
     }
 
@@ -73,11 +83,15 @@ impl ChangeKind {
     #[must_use]
     pub fn is_quiet(self) -> bool {
         match self {
-            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding => false,
+            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding | ChangeKind::Playbook => {
+                false
+            }
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
-            | ChangeKind::Revision => true,
+            | ChangeKind::Revision
+            | ChangeKind::Task
+            | ChangeKind::Message => true,
         }
     }
 }
@@ -205,6 +219,8 @@ pub enum Effect {
     },
     /// Nothing changes: a past decision to `from` would have been one to `to`.
     Revise,
+    /// A step of a playbook ran, or its task changed.
+    Task(Box<TaskChange>),
 }
 
 /// A person who decides, and why.
@@ -220,7 +236,7 @@ impl Change {
     /// What kind of change it is.
     #[must_use]
     pub fn kind(&self) -> ChangeKind {
-        match self.effect {
+        match &self.effect {
             Effect::EnterStage | Effect::MoveByHand { .. } => ChangeKind::Stage,
             Effect::EnterBand => ChangeKind::Risk,
             Effect::OpenFinding { .. } | Effect::CloseFinding { .. } => ChangeKind::Finding,
@@ -228,6 +244,11 @@ impl Change {
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
             Effect::Revise => ChangeKind::Revision,
+            Effect::Task(change) => match &change.after {
+                After::Message(_) => ChangeKind::Message,
+                After::Over(crate::task::Ended::Ran) => ChangeKind::Playbook,
+                After::Open(_) | After::Over(_) => ChangeKind::Task,
+            },
         }
     }
 
@@ -238,6 +259,7 @@ impl Change {
             Effect::MoveByHand { by, .. }
             | Effect::Release(by)
             | Effect::AcknowledgeHandoff(by) => Some(by),
+            Effect::Task(change) => change.by.as_ref(),
             Effect::EnterStage
             | Effect::EnterBand
             | Effect::OpenFinding { .. }
@@ -249,8 +271,9 @@ impl Change {
     }
 
     fn until(&self) -> Option<Timestamp> {
-        match self.effect {
-            Effect::MoveByHand { until, .. } => until,
+        match &self.effect {
+            Effect::MoveByHand { until, .. } => *until,
+            Effect::Task(change) => change.until,
             _ => None,
         }
     }

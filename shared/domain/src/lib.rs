@@ -39,6 +39,7 @@ pub mod journal;
 pub mod learn;
 pub mod lifecycle;
 pub mod measure;
+pub mod message;
 pub mod pace;
 pub mod period;
 pub mod personal;
@@ -50,6 +51,8 @@ pub mod score;
 pub mod stakes;
 pub mod standard;
 pub mod tally;
+pub mod task;
+pub mod template;
 pub mod timeline;
 pub mod yaml;
 

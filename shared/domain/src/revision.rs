@@ -121,7 +121,10 @@ fn again(
         | ChangeKind::Checkpoint
         | ChangeKind::Handoff
         | ChangeKind::Release
-        | ChangeKind::Revision => None,
+        | ChangeKind::Revision
+        | ChangeKind::Task
+        | ChangeKind::Playbook
+        | ChangeKind::Message => None,
     }
 }
 

@@ -83,6 +83,7 @@ pub fn judge(facts: &Facts<'_>, standard: &Standard) -> Judgement {
             breached("required".to_owned(), format!("missing: {}", missing.join(", ")), &inputs)
         }
         Promise::StageOverdue(stages) => stage_overdue(facts, stages),
+        Promise::TaskOverdue(playbooks) => task_overdue(facts, playbooks),
     }
 }
 
@@ -109,6 +110,23 @@ fn stage_overdue(facts: &Facts<'_>, stages: &[String]) -> Judgement {
     )
 }
 
+/// The same breach for as long as any task is overdue.
+fn task_overdue(facts: &Facts<'_>, playbooks: &[String]) -> Judgement {
+    let tasks = facts.customer.status.tasks.open.iter();
+    let mut late: Vec<(Timestamp, String)> = tasks
+        .filter(|task| playbooks.contains(&task.playbook))
+        .filter(|task| task.state(facts.as_of) == crate::task::State::Overdue)
+        .filter_map(|task| Some((task.runs_out()?, task.id())))
+        .collect();
+    late.sort();
+    let Some((since, first)) = late.first() else { return Judgement::Met };
+    breached(
+        "overdue".to_owned(),
+        format!("the task {first} was due {since}"),
+        &[("due", Json::from(since.to_string())), ("tasks", Json::from(late.len()))],
+    )
+}
+
 fn breached(key: String, expression: String, inputs: &[(&str, Json)]) -> Judgement {
     Judgement::Breached { key, reasons: vec![Reason::of_fact(expression, inputs)] }
 }
@@ -128,7 +146,7 @@ pub(crate) fn runs_out(facts: &Facts<'_>, promise: &Promise) -> Option<Timestamp
             let last = last_of(facts, measures).unwrap_or(facts.first_second());
             Some(calendar.after(Timestamp::from_second(last).ok()?, *limit))
         }
-        Promise::Required(_) | Promise::StageOverdue(_) => None,
+        Promise::Required(_) | Promise::StageOverdue(_) | Promise::TaskOverdue(_) => None,
     }
 }
 

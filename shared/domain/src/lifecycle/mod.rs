@@ -10,6 +10,7 @@ mod load;
 mod model;
 mod names;
 mod overlays;
+mod playbook;
 pub mod presets;
 mod schema;
 
@@ -29,6 +30,7 @@ pub(crate) use model::by_share;
 pub use model::{Alive, Learned, Leaves, Ready, RiskModel};
 pub(crate) use names::Slot;
 pub use overlays::Rules;
+pub use playbook::{Action, Cadence, Escalation, Playbook, Priority, Step, TaskRule, Triggers};
 pub use risk::band::Band;
 pub use schema::{SCHEMA_FILE, schema};
 
@@ -77,6 +79,10 @@ pub struct Lifecycle {
     pub rise_alert: Option<f64>,
     /// Standards, in the order of the file, without overlays.
     pub standards: Vec<Arc<Standard>>,
+    /// Playbooks, in the order of the file, without overlays.
+    pub playbooks: Vec<Arc<Playbook>>,
+    /// The receiver of messages for customers, where the file names one.
+    pub messages_to: Option<String>,
     /// Sources of events, in the order of the file.
     pub feeds: Vec<Feed>,
     /// For whom each overlay holds, in the order of the file.
@@ -106,6 +112,12 @@ impl Lifecycle {
     #[must_use]
     pub fn standard(&self, name: &str) -> Option<&Standard> {
         self.standards.iter().find(|standard| standard.name == name).map(AsRef::as_ref)
+    }
+
+    /// A playbook by name, without overlays.
+    #[must_use]
+    pub fn playbook(&self, name: &str) -> Option<&Playbook> {
+        self.playbooks.iter().find(|playbook| playbook.name == name).map(AsRef::as_ref)
     }
 
     /// The scorecard that risk is told by, where it is told by one.
@@ -250,6 +262,8 @@ pub struct Stage {
     pub handoff: Option<Handoff>,
     /// Milestones, in the order of the file.
     pub checkpoints: Vec<Checkpoint>,
+    /// Playbooks that run on entry.
+    pub on_enter: Vec<String>,
 }
 
 impl Stage {
@@ -382,6 +396,8 @@ pub enum Promise {
     Required(Vec<usize>),
     /// Nobody stays in one of these stages beyond its `stuck`, or `target`, time.
     StageOverdue(Vec<String>),
+    /// No task of these playbooks stays open beyond its due time.
+    TaskOverdue(Vec<String>),
 }
 
 /// How bad a breach is.

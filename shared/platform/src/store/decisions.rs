@@ -44,7 +44,8 @@ impl Decisions {
 
     /// How many writes of one transaction they take at most.
     pub(crate) fn writes(&self) -> usize {
-        // The customer, and for each change its entry and a finding taken from one list to another.
+        // The customer, and for each change its entry and a finding or a task taken from one list to
+        // another.
         1 + 3 * self.changes.len()
     }
 
@@ -267,7 +268,7 @@ impl Store {
         }
     }
 
-    /// The entries of changes, and the records of the findings among them.
+    /// The entries of changes, and the records of the findings and tasks among them.
     pub(super) fn transact_changes(
         &self,
         before: &Versioned,
@@ -283,6 +284,10 @@ impl Store {
             if entry.kind == ChangeKind::Finding {
                 writes.extend(self.transact_finding(before, after, change, entry, lifecycle)?);
             }
+        }
+        if let Some(entry) = entries.first() {
+            let as_of = (lifecycle, entry.at);
+            writes.extend(self.transact_tasks(before, after, changes, as_of)?);
         }
         Ok(writes)
     }
@@ -392,7 +397,8 @@ impl Store {
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }
-            | Effect::Revise => Ok(Vec::new()),
+            | Effect::Revise
+            | Effect::Task(_) => Ok(Vec::new()),
         }
     }
 

@@ -21,7 +21,6 @@ impl Loader<'_> {
             let written = &written.value;
             for (later, word) in [
                 (&written.respond, "respond"),
-                (&written.task_overdue, "task_overdue"),
                 (&written.sequence, "sequence"),
                 (&written.grace, "grace"),
             ] {
@@ -43,7 +42,8 @@ impl Loader<'_> {
             if !self.is_whole("standards", name) {
                 continue;
             }
-            let Some(promise) = self.promise(written, &location, stages, traits, measures) else {
+            let Some(promise) = self.promise(file, written, &location, stages, traits, measures)
+            else {
                 continue;
             };
             let severity = written.severity.value;
@@ -60,6 +60,7 @@ impl Loader<'_> {
 
     fn promise(
         &mut self,
+        file: &File,
         written: &file::Standard,
         location: &Location,
         stages: &[Stage],
@@ -71,10 +72,9 @@ impl Loader<'_> {
             written.silence.is_some(),
             written.required.is_some(),
             written.stage_overdue.is_some(),
+            written.task_overdue.is_some(),
         ];
-        let later = written.respond.is_some()
-            || written.task_overdue.is_some()
-            || written.sequence.is_some();
+        let later = written.respond.is_some() || written.sequence.is_some();
         match given.iter().filter(|given| **given).count() {
             1 if !later => {}
             0 if later => return None,
@@ -123,6 +123,9 @@ impl Loader<'_> {
                 required.iter().map(|word| self.find(word, &known)).collect();
             return found.into_iter().collect::<Option<Vec<usize>>>().map(Promise::Required);
         }
+        if let Some(choice) = &written.task_overdue {
+            return self.task_overdue(file, choice);
+        }
         let stages = match written.stage_overdue.as_ref()? {
             file::StageChoice::Any => stages
                 .iter()
@@ -142,5 +145,21 @@ impl Loader<'_> {
             }
         };
         Some(Promise::StageOverdue(stages))
+    }
+
+    fn task_overdue(&mut self, file: &File, choice: &file::StageChoice) -> Option<Promise> {
+        let names: Vec<&str> =
+            file.playbooks.0.iter().map(|(name, _)| name.value.as_str()).collect();
+        let chosen = match choice {
+            file::StageChoice::Any => names.iter().map(|name| (*name).to_owned()).collect(),
+            file::StageChoice::Listed(list) => {
+                let known = Known { kind: "playbook", names };
+                for word in list {
+                    self.find(word, &known)?;
+                }
+                list.iter().map(text).collect()
+            }
+        };
+        Some(Promise::TaskOverdue(chosen))
     }
 }
