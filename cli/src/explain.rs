@@ -7,9 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use console::explain::{
-    Changed, Criteria, ExplainedInput, ExplainedTask, Explanation, OtherStage,
-};
+use console::explain::{Changed, Criteria, ExplainedInput, ExplainedTask, Explanation, OtherStage};
 use domain::explain::said;
 use jiff::Timestamp;
 

@@ -219,9 +219,7 @@ fn wanted(action: &Action, lifecycle: &Lifecycle) -> Result<Act, Refused> {
     Ok(match action {
         Action::Done(_) => Act::Done,
         Action::Reopen(_) => Act::Reopen,
-        Action::Snooze { until, .. } => {
-            Act::Snooze(by_hand::until(until, &lifecycle.calendar)?)
-        }
+        Action::Snooze { until, .. } => Act::Snooze(by_hand::until(until, &lifecycle.calendar)?),
         Action::Reassign { to, .. } => Act::Reassign(to.clone()),
         Action::Check { item, .. } => Act::Check(item.clone()),
     })

@@ -175,7 +175,11 @@ fn by(headers: &HeaderMap, body: &[u8], caller: Option<&Caller>) -> Result<Autho
     Ok(by_hand::author(who.as_deref(), by.reason.as_deref(), NeedsReason::No)?)
 }
 
-pub(crate) fn who(body: Option<&str>, headers: &HeaderMap, caller: Option<&Caller>) -> Option<String> {
+pub(crate) fn who(
+    body: Option<&str>,
+    headers: &HeaderMap,
+    caller: Option<&Caller>,
+) -> Option<String> {
     let header = || headers.get("x-author").and_then(|value| value.to_str().ok());
     let caller = || caller.map(|Caller(arn)| arn.as_str());
     body.or_else(header).or_else(caller).map(str::to_owned)

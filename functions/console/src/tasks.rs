@@ -209,7 +209,8 @@ pub(crate) async fn tasks(
         // A customer holds its own open tasks.
         let lifecycle = store.lifecycle().await?;
         let found = store.find_customer(customer, lifecycle.subject).await?;
-        let mut tasks: Vec<Task> = found.iter().flat_map(|found| open_of(found, &lifecycle, now)).collect();
+        let mut tasks: Vec<Task> =
+            found.iter().flat_map(|found| open_of(found, &lifecycle, now)).collect();
         tasks.retain(|task| is_wanted(&Task { customer: customer.clone(), ..task.clone() }));
         if order == NEXT_BEST {
             by_worth(store, &lifecycle, &mut tasks, now).await?;
@@ -343,9 +344,7 @@ pub(crate) struct Workload {
     tag = "tasks",
     responses((status = 200, description = "Owners of open tasks.", body = List<Workload>), Errors)
 )]
-pub(crate) async fn workload(
-    State(app): State<Arc<App>>,
-) -> Result<Json<List<Workload>>, Problem> {
+pub(crate) async fn workload(State(app): State<Arc<App>>) -> Result<Json<List<Workload>>, Problem> {
     let now = app.clock.now();
     let mut owners: BTreeMap<String, Workload> = BTreeMap::new();
     for record in app.store.open_tasks_up_to(MOST).await? {

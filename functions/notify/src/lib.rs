@@ -153,10 +153,7 @@ async fn tell<P: Publish>(
 }
 
 /// Whether a customer's id is turned away at the door: nobody writes to it either.
-async fn is_turned_away<P: Publish>(
-    app: &App<P>,
-    key: &CustomerKey,
-) -> Result<bool, StoreError> {
+async fn is_turned_away<P: Publish>(app: &App<P>, key: &CustomerKey) -> Result<bool, StoreError> {
     let suppressed = app.store.suppressed().await?;
     let id = key.id();
     Ok(suppressed.has(Person::User, id) || suppressed.has(Person::Account, id))

@@ -51,9 +51,7 @@ fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Dec
     let (note, change) = reassess(&found.customer, lifecycle, at)?;
     let changes = match change {
         None => Vec::new(),
-        Some(change) => {
-            following(&found.customer, Some(&note), vec![change], lifecycle, at)
-        }
+        Some(change) => following(&found.customer, Some(&note), vec![change], lifecycle, at),
     };
     Some(Decisions { changes, risk: Some(note), settles_due: false })
 }

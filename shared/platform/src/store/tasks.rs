@@ -130,7 +130,9 @@ impl Store {
                     if open_sort_key(&before.key, &changed) != sort_key {
                         writes.push(self.transact_delete(OPEN, &sort_key)?);
                     }
-                    writes.push(self.transact_put(self.open_item(&before.key, &record(&changed, None)))?);
+                    writes.push(
+                        self.transact_put(self.open_item(&before.key, &record(&changed, None)))?,
+                    );
                 }
                 None => {
                     writes.push(self.transact_delete(OPEN, &sort_key)?);
@@ -157,7 +159,8 @@ impl Store {
     }
 
     fn closed_item(&self, customer: &CustomerKey, record: &TaskRecord, at: Timestamp) -> Item {
-        let mut found = with_body(key(CLOSED, &closed_sort_key(customer, &record.task, at)), record);
+        let mut found =
+            with_body(key(CLOSED, &closed_sort_key(customer, &record.task, at)), record);
         let expires = at.as_second() + i64::from(self.event_retention_days) * DAY;
         found.insert("expires".to_owned(), n(expires));
         found
@@ -259,7 +262,9 @@ impl Store {
 /// How a task that is no longer open was closed, by the changes that did.
 fn closed(task: &Task, changes: &[Change], at: Timestamp) -> ClosedTask {
     let change = changes.iter().find_map(|change| match &change.effect {
-        Effect::Task(it) if (&it.playbook, &it.step, &it.run) == (&task.playbook, &task.step, &task.run) => {
+        Effect::Task(it)
+            if (&it.playbook, &it.step, &it.run) == (&task.playbook, &task.step, &task.run) =>
+        {
             match it.after {
                 After::Over(how) => Some((how, it.by.as_ref())),
                 After::Open(_) | After::Message(_) => None,
