@@ -7,9 +7,8 @@
 
 use std::time::Instant;
 
-use domain::decide::reassess;
+use domain::decide::decide_risk;
 use domain::lifecycle::Lifecycle;
-use domain::task::following;
 use jiff::Timestamp;
 use platform::learn;
 use platform::store::Decisions;
@@ -48,10 +47,6 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
 
 /// The assessment of one customer, and the tasks that follow from another band.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let (note, change) = reassess(&found.customer, lifecycle, at)?;
-    let changes = match change {
-        None => Vec::new(),
-        Some(change) => following(&found.customer, Some(&note), vec![change], lifecycle, at),
-    };
+    let (note, changes) = decide_risk(&found.customer, lifecycle, at)?;
     Some(Decisions { changes, risk: Some(note), settles_due: false })
 }

@@ -79,6 +79,22 @@ pub fn decide_stage(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) 
     stage_alone(customer, lifecycle, now).with_tasks(customer, lifecycle, now)
 }
 
+/// A new assessment of risk that is worth noting, with the change when there is one and the tasks that
+/// follow from it.
+#[must_use]
+pub fn decide_risk(
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Option<(RiskNote, Vec<Change>)> {
+    let (note, change) = reassess(customer, lifecycle, now)?;
+    let changes = match change {
+        None => Vec::new(),
+        Some(change) => task::following(customer, Some(&note), vec![change], lifecycle, now),
+    };
+    Some((note, changes))
+}
+
 /// Decides findings and the tasks that follow from them.
 #[must_use]
 pub fn decide_standards(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Vec<Change> {

@@ -8,13 +8,12 @@
 use jiff::Timestamp;
 
 use crate::customer::{Customer, Profile, Status};
-use crate::decide::{decide_stage, decide_standards, reassess};
+use crate::decide::{decide_risk, decide_stage, decide_standards};
 use crate::event::Event;
 use crate::fold::{self, HourRange, Scope};
 use crate::journal::{Change, JournalEntry};
 use crate::lifecycle::Lifecycle;
 use crate::period::HOUR;
-use crate::task;
 
 #[cfg(test)]
 mod tests;
@@ -99,12 +98,8 @@ impl<'a> Replay<'a> {
     /// the tasks that follow.
     pub fn night(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
-        if let Some((note, change)) = reassess(&self.customer, self.lifecycle, now) {
-            let changes = change.into_iter().collect();
-            let note = Some(note);
-            let (customer, lifecycle) = (&self.customer, self.lifecycle);
-            let changes = task::following(customer, note.as_ref(), changes, lifecycle, now);
-            note.into_iter().for_each(|note| self.customer.status.note_risk(note));
+        if let Some((note, changes)) = decide_risk(&self.customer, self.lifecycle, now) {
+            self.customer.status.note_risk(note);
             self.enact(changes, now, &mut decided);
         }
         let changes = decide_stage(&self.customer, self.lifecycle, now).into_changes();

@@ -296,9 +296,7 @@ playbooks:
     );
     let mut known = customer(&file, &[login(0.0)], 9.0);
     run(&mut known, &file, day(9.0));
-    let (note, change) = crate::decide::reassess(&known, &file, day(9.0)).unwrap();
-    let changes = change.into_iter().collect();
-    let changes = following(&known, Some(&note), changes, &file, day(9.0));
+    let (note, changes) = crate::decide::decide_risk(&known, &file, day(9.0)).unwrap();
     known.status.note_risk(note);
     for change in &changes {
         let _ = known.status.apply(change, day(9.0), &file);
@@ -435,14 +433,14 @@ fn tasks_survive_being_stored() {
     let file = file("rescue", RESCUE);
     let (known, _) = silent(&file, &[], 10.0);
     let bytes = postcard::to_allocvec(&known.status).unwrap();
-    let read: crate::customer::Status = postcard::from_bytes(&bytes).unwrap();
+    let read: Status = postcard::from_bytes(&bytes).unwrap();
     assert_eq!(read, known.status);
-    let mut before = crate::customer::Status::default();
+    let mut before = Status::default();
     before.journal.seq = 3;
     let mut old = postcard::to_allocvec(&before).unwrap();
     old.truncate(old.len() - 3);
     old.extend([0; 32]);
-    let read: crate::customer::Status = postcard::from_bytes(&old).unwrap();
+    let read: Status = postcard::from_bytes(&old).unwrap();
     assert_eq!(read, before, "bytes from before there were tasks");
 }
 
