@@ -424,6 +424,7 @@ fn due_times_snoozes_and_escalations_are_instants_of_their_own() {
     run(&mut known, &file, day(9.9) + second);
     assert_eq!(next(&known, 9.95), Some(day(10.9) + second), "escalated");
     acts(&mut known, &file, 10.0, "rescue.call", Act::Snooze(day(11.5))).unwrap();
+    run(&mut known, &file, day(10.0));
     assert_eq!(next_snooze_end(&known.status, day(10.0)), Some(day(11.5)));
     assert_eq!(next(&known, 10.0), Some(day(11.5) + second), "overdue again");
 }
