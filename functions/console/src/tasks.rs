@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::by_hand::{read, who};
-use crate::customer::{Customer, CustomerId};
+use crate::customer::Customer;
 use crate::gateway::Caller;
 use crate::page::{List, PageParameters, PageRequest, Parameters, given};
 use crate::problem::{ActionErrors, CustomerErrors, Errors, Problem};
