@@ -30,6 +30,7 @@ mod quarantine;
 mod reason;
 mod router;
 mod stages;
+mod task_actions;
 pub mod tasks;
 
 use platform::handoff::Handoff;

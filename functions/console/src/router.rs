@@ -16,7 +16,7 @@ use utoipa::openapi::OpenApi;
 use crate::problem::Problem;
 use crate::{
     App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle,
-    privacy, quarantine, stages, tasks,
+    privacy, quarantine, stages, task_actions, tasks,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -84,11 +84,11 @@ routes! {
     "/api/customers/{id}/journal" get journal::journal;
     "/api/customers/{id}/explain" get explain::explain_customer;
     "/api/customers/{id}/events" get events::events;
-    "/api/customers/{id}/tasks/{task}/done" post tasks::done;
-    "/api/customers/{id}/tasks/{task}/snooze" post tasks::snooze;
-    "/api/customers/{id}/tasks/{task}/reassign" post tasks::reassign;
-    "/api/customers/{id}/tasks/{task}/reopen" post tasks::reopen;
-    "/api/customers/{id}/tasks/{task}/check" post tasks::check;
+    "/api/customers/{id}/tasks/{task}/done" post task_actions::done;
+    "/api/customers/{id}/tasks/{task}/snooze" post task_actions::snooze;
+    "/api/customers/{id}/tasks/{task}/reassign" post task_actions::reassign;
+    "/api/customers/{id}/tasks/{task}/reopen" post task_actions::reopen;
+    "/api/customers/{id}/tasks/{task}/check" post task_actions::check;
     "/api/tasks" get tasks::tasks;
     "/api/workload" get tasks::workload;
     "/api/findings" get findings::findings;
