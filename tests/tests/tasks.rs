@@ -10,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
 use domain::audit::first_break;
 use domain::event::Event;
+use domain::journal::JournalEntry;
 use jiff::{SignedDuration, Timestamp};
 use lifecycle::clock::LocalClock;
 use lifecycle::pack::{Pack, SweepFunction};
@@ -83,6 +84,13 @@ fn joins(id: &str, mrr: u32, at: Timestamp) -> Event {
     let traits = json!({ "name": format!("{id} Ltd"), "csm": "kim@example.com", "mrr": mrr });
     let body = json!({ "type": "group", "userId": "ada", "groupId": id, "traits": traits });
     call(&format!("group-{id}"), at, body)
+}
+
+/// Whether no entry of a journal, newest first, was changed or taken out.
+fn is_whole(journal: &[JournalEntry]) -> bool {
+    let mut journal = journal.to_vec();
+    journal.reverse();
+    first_break(&journal).is_none()
 }
 
 struct World {
@@ -166,7 +174,7 @@ impl World {
         published.map(|one| one.subject.unwrap_or_default()).collect()
     }
 
-    async fn journal(&self, id: &str) -> Vec<domain::journal::JournalEntry> {
+    async fn journal(&self, id: &str) -> Vec<JournalEntry> {
         let page = self.pack.store.journal(&CustomerKey::subject(id), 100, None).await.unwrap();
         page.items
     }
@@ -223,7 +231,7 @@ async fn a_task_opens_with_its_stage_runs_late_is_escalated_and_closes_with_its_
     let customer = world.get("/api/customers/acme").await;
     assert_eq!((&customer["tasks"], &customer["findings"]), (&json!([]), &json!([])));
     let journal = world.journal("acme").await;
-    assert_eq!(first_break(&journal), None);
+    assert!(is_whole(&journal));
     let told: Vec<&str> = journal
         .iter()
         .rev()
@@ -252,7 +260,8 @@ async fn people_act_on_tasks_and_the_journal_has_who_did() {
     let version = customer["version"].clone();
     let (_, again) = world.act("acme", "rescue.call", "snooze", snooze).await;
     assert_eq!(again["version"], version, "the same again changes nothing");
-    assert_eq!(world.night(day(12)).await, 0, "a snoozed task is not late");
+    assert_eq!(world.run(SweepFunction::Evaluate, SweepKind::All, day(12)).await, 0);
+    assert_eq!(world.run(SweepFunction::Comply, SweepKind::All, day(12)).await, 0, "not late");
     // Midnight of the 20th is its own instant: the five-minute run sees it, once it is past.
     assert_eq!(world.run(SweepFunction::Evaluate, SweepKind::Due, day(17)).await, 0);
     let after = day(18) - SignedDuration::from_hours(11);
@@ -288,7 +297,7 @@ async fn people_act_on_tasks_and_the_journal_has_who_did() {
     let journal = world.journal("acme").await;
     assert_eq!(journal[0].author.as_deref(), Some("kim@example.com"));
     assert_eq!(journal[0].reason.as_deref(), Some("on holiday"));
-    assert_eq!(first_break(&journal), None);
+    assert!(is_whole(&journal));
 
     for (task, action, body, code) in [
         ("rescue.cal", "done", kim.clone(), "unknown_task"),
