@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use console::explain::{Changed, Criteria, ExplainedInput, Explanation, OtherStage};
+use console::explain::{Changed, Criteria, ExplainedInput, ExplainedTask, Explanation, OtherStage};
 use domain::explain::said;
 use jiff::Timestamp;
 
@@ -114,6 +114,10 @@ fn text(told: &Explanation, is_colored: bool) -> String {
     for other in &told.others {
         text.push_str(&other_stage(other));
     }
+    if !told.tasks.is_empty() {
+        text.push_str(&format!("\n{}\n", bold("Open tasks")));
+        told.tasks.iter().for_each(|task| text.push_str(&task_text(task)));
+    }
     text.push_str(&format!("\n{}\n", bold("Inputs")));
     for input in &told.inputs {
         text.push_str(&input_text(input));
@@ -132,6 +136,22 @@ fn text(told: &Explanation, is_colored: bool) -> String {
             text.push_str(&format!("  at {}\n", next.at));
             next.changes.iter().for_each(|change| text.push_str(&changed(change)));
         }
+    }
+    text
+}
+
+/// An open task, and why it was opened.
+fn task_text(task: &ExplainedTask) -> String {
+    let opened = &task.opened_by;
+    let mut text = format!(
+        "  {} ({}): journal entry {}, at {}\n",
+        printable(&task.id),
+        printable(&task.state),
+        opened.seq,
+        opened.at
+    );
+    for reason in &opened.reasons {
+        text.push_str(&format!("    {}\n", read(reason)));
     }
     text
 }

@@ -33,4 +33,5 @@ pub mod schema;
 pub mod secrets;
 pub mod simulate;
 pub mod target;
+pub mod tasks;
 pub mod validate;

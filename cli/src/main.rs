@@ -10,7 +10,7 @@ use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
     apply, audit, by_hand, cases, dev, erase, eval, explain, export, finding, history, import,
-    init, keys, model, plan, quarantine, run, schema, secrets, simulate, validate,
+    init, keys, model, plan, quarantine, run, schema, secrets, simulate, tasks, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -58,6 +58,8 @@ enum Command {
     Findings(finding::FindingsArgs),
     Finding(finding::FindingArgs),
     Adherence(finding::AdherenceArgs),
+    Tasks(tasks::TasksArgs),
+    Task(tasks::TaskArgs),
     Secrets(secrets::SecretsArgs),
     Quarantine(quarantine::QuarantineArgs),
     Erase(erase::EraseArgs),
@@ -131,6 +133,8 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Findings(args) => finding::findings(args).await,
         Command::Finding(args) => finding::finding(args).await,
         Command::Adherence(args) => finding::adherence(args).await,
+        Command::Tasks(args) => tasks::list(args).await,
+        Command::Task(args) => tasks::act(args).await,
         Command::Secrets(args) => secrets::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Erase(args) => erase::run(args).await,

@@ -643,6 +643,11 @@ async fn the_document_describes_every_route() {
             "/api/customers/{id}/journal",
             "/api/customers/{id}/move",
             "/api/customers/{id}/release",
+            "/api/customers/{id}/tasks/{task}/check",
+            "/api/customers/{id}/tasks/{task}/done",
+            "/api/customers/{id}/tasks/{task}/reassign",
+            "/api/customers/{id}/tasks/{task}/reopen",
+            "/api/customers/{id}/tasks/{task}/snooze",
             "/api/feeds",
             "/api/findings",
             "/api/lifecycle",
@@ -656,6 +661,8 @@ async fn the_document_describes_every_route() {
             "/api/quarantine/{id}/replay",
             "/api/stages",
             "/api/waivers",
+            "/api/tasks",
+            "/api/workload",
         ])
     );
     let mut names = BTreeSet::new();

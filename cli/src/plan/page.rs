@@ -125,6 +125,7 @@ fn now(html: &mut String, report: &Report<'_>) -> Result<()> {
         html.push_str("</table>");
     }
     differences(html, "Findings of the next night", &plan.findings_now, Clone::clone)?;
+    differences(html, "Tasks of the next night", &plan.tasks_now, Clone::clone)?;
     differences(html, "Alerts of the next night", &plan.alerts_now, |(to, kind)| {
         format!("{kind} to {to}")
     })
@@ -213,6 +214,7 @@ fn history(html: &mut String, report: &Report<'_>) -> Result<()> {
     }
     html.push_str("</div>");
     differences(html, "Findings", &plan.findings, Clone::clone)?;
+    differences(html, "Tasks", &plan.tasks, Clone::clone)?;
     differences(html, "Alerts", &plan.alerts, |(to, kind)| format!("{kind} to {to}"))
 }
 

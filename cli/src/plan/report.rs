@@ -140,12 +140,14 @@ impl Report<'_> {
                 "by_segment": by_segment,
             },
             "findings": findings(&plan.findings_now),
+            "tasks": tasks(&plan.tasks_now),
             "alerts": alerts(&plan.alerts_now),
             "history": {
                 "customers": plan.paths_differ,
                 "moves": both(&plan.moves),
                 "flapping": both(&plan.flaps),
                 "findings": findings(&plan.findings),
+                "tasks": tasks(&plan.tasks),
                 "alerts": alerts(&plan.alerts),
                 "course": course,
             },
@@ -213,6 +215,7 @@ impl Report<'_> {
             text.push_str(&format!("    by segment: {}\n", segments.join(", ")));
         }
         text.push_str(&differences(&plan.findings_now, "findings", |standard| standard.clone()));
+        text.push_str(&differences(&plan.tasks_now, "tasks", |task| task.clone()));
         text.push_str(&differences(&plan.alerts_now, "alerts", |(to, kind)| {
             format!("{kind} to {to}")
         }));
@@ -232,6 +235,7 @@ impl Report<'_> {
             plan.flaps.proposed
         ));
         text.push_str(&differences(&plan.findings, "findings", |standard| standard.clone()));
+        text.push_str(&differences(&plan.tasks, "tasks", |task| task.clone()));
         text.push_str(&differences(&plan.alerts, "alerts", |(to, kind)| format!("{kind} to {to}")));
         text
     }
@@ -286,6 +290,10 @@ fn difference(mut named: Json, one: &Difference) -> Json {
 
 fn findings(all: &BTreeMap<String, Difference>) -> Vec<Json> {
     all.iter().map(|(standard, one)| difference(json!({ "standard": standard }), one)).collect()
+}
+
+fn tasks(all: &BTreeMap<String, Difference>) -> Vec<Json> {
+    all.iter().map(|(task, one)| difference(json!({ "task": task }), one)).collect()
 }
 
 fn alerts(all: &BTreeMap<(String, String), Difference>) -> Vec<Json> {

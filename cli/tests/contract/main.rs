@@ -13,3 +13,4 @@ mod privacy;
 mod process;
 mod quarantine;
 mod secrets;
+mod tasks;

@@ -1,11 +1,11 @@
 //! The `comply` Lambda: watches the standards the company set itself.
 //!
 //! On a schedule it visits every customer, asks the domain which breaches to open and which to
-//! close, and makes that true together with the journal entries. Holds no rule and no SDK call.
+//! close, which tasks that asks for and which are overdue, and makes that true together with the journal entries. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
-use domain::finding::{judge_all, kept_all};
+use domain::decide::decide_standards;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::store::Decisions;
@@ -34,9 +34,8 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
     platform::lambda::serve_sweep("comply", handle, clock).await
 }
 
-/// The findings of one customer to open and to close, and the promises that were kept.
+/// The findings of one customer to open and to close, the promises that were kept, and the tasks that follow.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let mut changes = judge_all(&found.customer, lifecycle, at);
-    changes.extend(kept_all(&found.customer, lifecycle, at));
+    let changes = decide_standards(&found.customer, lifecycle, at);
     (!changes.is_empty()).then(|| Decisions::of(changes))
 }

@@ -24,6 +24,7 @@ use crate::findings::Acknowledged;
 use crate::gateway::LiteralId;
 use crate::problem::{CustomerErrors, Errors, Problem};
 use crate::reason::{Reason, reasons};
+use crate::tasks::{Task, open_of};
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -60,9 +61,8 @@ pub(crate) struct Customer {
     metrics: Named,
     /// Findings that are open.
     findings: Vec<CustomerFinding>,
-    /// Tasks that are open. No rule makes any yet.
-    #[schema(value_type = Vec<Object>)]
-    tasks: Vec<Value>,
+    /// Tasks that are open.
+    tasks: Vec<Task>,
     /// When the first event happened.
     #[schema(required)]
     first_seen: Option<Timestamp>,
@@ -308,7 +308,7 @@ impl Customer {
             traits: traits(&facts),
             metrics: metrics(&facts),
             findings: status.findings.iter().map(|open| finding(found, open, &facts)).collect(),
-            tasks: Vec::new(),
+            tasks: open_of(found, lifecycle, now),
             first_seen,
             last_seen,
             version: found.version,

@@ -13,6 +13,7 @@ use domain::expr::Truth;
 use domain::journal::{Change, JournalEntry};
 use domain::lifecycle::{Lifecycle, load};
 use domain::replay;
+use domain::task::{OpenByJournal, open_by_journal};
 use jiff::Timestamp;
 use platform::{Store, StoreError, Versioned};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,8 @@ pub struct Explanation {
     /// For each input the smallest change that would move the customer, verified by deciding
     /// again; the smallest of all first.
     pub what_if: Vec<Supposed>,
+    /// The tasks that are open, the oldest first, and why each was opened.
+    pub tasks: Vec<ExplainedTask>,
     /// The next change with no new event, within 180 days; null for none.
     #[schema(required)]
     pub next: Option<Next>,
@@ -84,6 +87,24 @@ pub struct ExplainedStage {
     pub days: i64,
     /// The number of this visit, over all stages, from 1.
     pub visit: u32,
+}
+
+/// A task that is open.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ExplainedTask {
+    /// What it is called within its customer: the playbook and its step.
+    #[schema(example = "rescue.call")]
+    pub id: String,
+    /// What last became of it: `open`, `overdue`, `snoozed`, `reassigned`, `reopened` and so on.
+    pub state: String,
+    /// The decision that opened it.
+    pub opened_by: Decided,
+}
+
+impl From<OpenByJournal> for ExplainedTask {
+    fn from(task: OpenByJournal) -> ExplainedTask {
+        ExplainedTask { id: task.id, state: task.state, opened_by: task.opened.into() }
+    }
 }
 
 /// A decision that was made.
@@ -216,7 +237,7 @@ pub struct Next {
 /// A change that is due.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Changed {
-    /// `stage`, `risk`, `finding`, `checkpoint` or `handoff`.
+    /// `stage`, `risk`, `finding`, `checkpoint`, `handoff`, `task`, `playbook` or `message`.
     pub kind: &'static str,
     /// What it was.
     #[schema(required)]
@@ -379,6 +400,7 @@ async fn explained(
             },
         },
     };
+    let tasks = open_by_journal(&journal);
     let told = explain::explain(&customer, &lifecycle, &journal, &log, instant);
     let days = |since: Timestamp| (instant.as_second() - since.as_second()).div_euclid(DAY_SECONDS);
     Ok(Explanation {
@@ -400,6 +422,7 @@ async fn explained(
         others: told.others.into_iter().map(OtherStage::from).collect(),
         inputs: told.inputs.into_iter().map(ExplainedInput::from).collect(),
         what_if: told.what_if.into_iter().map(supposed).collect(),
+        tasks: tasks.into_iter().map(ExplainedTask::from).collect(),
         next: told.coming.map(|Coming { at, changes }| Next {
             at,
             changes: changes.into_iter().map(Changed::from).collect(),

@@ -31,6 +31,8 @@ mod quarantine;
 mod reason;
 mod router;
 mod stages;
+mod task_actions;
+pub mod tasks;
 mod waivers;
 
 use platform::handoff::Handoff;

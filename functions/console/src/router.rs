@@ -16,7 +16,7 @@ use utoipa::openapi::OpenApi;
 use crate::problem::Problem;
 use crate::{
     App, adherence, by_hand, customer, customers, events, explain, feeds, findings, journal,
-    lifecycle, privacy, quarantine, stages, waivers,
+    lifecycle, privacy, quarantine, stages, task_actions, tasks, waivers,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -32,6 +32,7 @@ use crate::{
     tags(
         (name = "customers", description = "Customers, and what was decided about them."),
         (name = "findings", description = "Breaches of what the company promised itself."),
+        (name = "tasks", description = "What playbooks ask people to do."),
         (name = "quarantine", description = "What could not be taken, to be taken again or dropped."),
         (name = "privacy", description = "To erase, to suppress, to tell what is held."),
         (name = "workspace", description = "The lifecycle file, the sources of events, this document.")
@@ -85,6 +86,13 @@ routes! {
     "/api/customers/{id}/journal" get journal::journal;
     "/api/customers/{id}/explain" get explain::explain_customer;
     "/api/customers/{id}/events" get events::events;
+    "/api/customers/{id}/tasks/{task}/done" post task_actions::done;
+    "/api/customers/{id}/tasks/{task}/snooze" post task_actions::snooze;
+    "/api/customers/{id}/tasks/{task}/reassign" post task_actions::reassign;
+    "/api/customers/{id}/tasks/{task}/reopen" post task_actions::reopen;
+    "/api/customers/{id}/tasks/{task}/check" post task_actions::check;
+    "/api/tasks" get tasks::tasks;
+    "/api/workload" get tasks::workload;
     "/api/findings" get findings::findings;
     "/api/waivers" get waivers::waivers;
     "/api/adherence" get adherence::adherence;

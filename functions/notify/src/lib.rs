@@ -10,9 +10,11 @@
 
 use aws_lambda_events::event::dynamodb::{Event as StreamEvent, EventRecord};
 use domain::alert::{alert, may_concern_anyone};
-use domain::journal::JournalEntry;
+use domain::journal::{ChangeKind, JournalEntry};
 use domain::lifecycle::Lifecycle;
+use domain::message::message;
 use platform::publish::{Publish, PublishError};
+use platform::store::Person;
 use platform::sweep::{FailedMessage, PartialFailures};
 use platform::telemetry::Counts;
 use platform::{Clock, CustomerKey, Store, StoreError};
@@ -129,12 +131,17 @@ async fn tell<P: Publish>(
     lifecycle: &Lifecycle,
 ) -> Result<bool, RecordError> {
     let (key, entry) = entry_of(record).ok_or(RecordError::NotAnEntry)?;
-    if key.is_erased() || !may_concern_anyone(&entry, lifecycle) {
+    let is_message = entry.kind == ChangeKind::Message;
+    if key.is_erased() || !(is_message || may_concern_anyone(&entry, lifecycle)) {
+        return Ok(false);
+    }
+    if is_message && is_turned_away(app, &key).await? {
         return Ok(false);
     }
     let found = app.store.customer(&key).await?;
     let found = app.store.with_below(found, lifecycle).await?;
-    let Some(message) = alert(key.id(), &entry, &found.customer, lifecycle) else {
+    let compose = if is_message { message } else { alert };
+    let Some(message) = compose(key.id(), &entry, &found.customer, lifecycle) else {
         return Ok(false);
     };
     if app.store.was_sent(key.as_str(), entry.seq).await? {
@@ -143,6 +150,13 @@ async fn tell<P: Publish>(
     app.publisher.publish(&message).await?;
     app.store.mark_sent(key.as_str(), entry.seq, &message.topic, app.clock.now()).await?;
     Ok(true)
+}
+
+/// Whether a customer's id is turned away at the door: nobody writes to it either.
+async fn is_turned_away<P: Publish>(app: &App<P>, key: &CustomerKey) -> Result<bool, StoreError> {
+    let suppressed = app.store.suppressed().await?;
+    let id = key.id();
+    Ok(suppressed.has(Person::User, id) || suppressed.has(Person::Account, id))
 }
 
 fn entry_of(record: &EventRecord) -> Option<(CustomerKey, JournalEntry)> {

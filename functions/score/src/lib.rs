@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use domain::decide::reassess;
+use domain::decide::decide_risk;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::learn;
@@ -45,8 +45,8 @@ pub async fn serve(clock: Clock) -> Result<(), lambda_runtime::Error> {
     platform::lambda::serve_sweep("score", handle, clock).await
 }
 
-/// The assessment of one customer.
+/// The assessment of one customer, and the tasks that follow from another band.
 fn decide(found: &Versioned, lifecycle: &Lifecycle, at: Timestamp) -> Option<Decisions> {
-    let (note, change) = reassess(&found.customer, lifecycle, at)?;
-    Some(Decisions { changes: change.into_iter().collect(), risk: Some(note), settles_due: false })
+    let (note, changes) = decide_risk(&found.customer, lifecycle, at)?;
+    Some(Decisions { changes, risk: Some(note), settles_due: false })
 }

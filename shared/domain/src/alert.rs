@@ -13,8 +13,10 @@ use crate::expr::Truth;
 use crate::facts::Facts;
 use crate::finding;
 use crate::journal::{ChangeKind, JournalEntry, Reason};
-use crate::lifecycle::{Lifecycle, Receiver, Route, Standard};
+use crate::lifecycle::{Action, FindingSeverity, Lifecycle, Receiver, Route, Standard, Step};
 use crate::rise;
+use crate::task;
+use crate::template::Channel;
 
 /// SNS takes subjects of fewer than 100 characters.
 const MAX_SUBJECT_CHARS: usize = 99;
@@ -60,6 +62,17 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
         ChangeKind::Revision => {}
+        ChangeKind::Task => {
+            put("state", entry.to.as_deref());
+            put("playbook", task::of_rule(&entry.rule).map(|(playbook, _)| playbook));
+        }
+        ChangeKind::Playbook => {
+            put("playbook", task::of_rule(&entry.rule).map(|(playbook, _)| playbook));
+        }
+        ChangeKind::Message => {
+            put("purpose", entry.to.as_deref());
+            put("playbook", task::of_rule(&entry.rule).map(|(playbook, _)| playbook));
+        }
         ChangeKind::Finding
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
@@ -83,6 +96,12 @@ pub fn labels(entry: &JournalEntry, customer: &Customer, lifecycle: &Lifecycle) 
     if let Some(standard) = standard_of(entry, &facts) {
         labels.insert("severity", vec![standard.severity.as_str().to_owned()]);
     }
+    if let Some(severity) = severity_of_step(entry, &facts) {
+        labels.insert("severity", vec![severity.as_str().to_owned()]);
+    }
+    if let Some(owner) = owner_of_task(entry, &facts) {
+        labels.insert("owner", vec![owner]);
+    }
     let segments = lifecycle.segments.iter();
     let inside = segments.filter(|segment| facts.answer(&segment.condition) == Truth::Yes);
     labels.insert("segment", inside.map(|segment| segment.name.clone()).collect());
@@ -92,6 +111,25 @@ pub fn labels(entry: &JournalEntry, customer: &Customer, lifecycle: &Lifecycle) 
 /// The standard an entry of a finding is about, as it holds for the customer.
 fn standard_of<'a>(entry: &JournalEntry, facts: &Facts<'a>) -> Option<&'a Standard> {
     facts.rules().standard(entry.rule.strip_prefix("standards.")?)
+}
+
+/// How bad it is that a task is as it is, by its priority, or what a playbook tells.
+fn severity_of_step(entry: &JournalEntry, facts: &Facts<'_>) -> Option<FindingSeverity> {
+    match (entry.kind, &task::step_of(facts, &entry.rule)?.action) {
+        (ChangeKind::Task, Action::Task(rule)) => Some(rule.priority.severity()),
+        (ChangeKind::Playbook, Action::Notify { severity, .. }) => Some(*severity),
+        _ => None,
+    }
+}
+
+/// Who does the task an entry is about, as the lifecycle file or who reassigned it has it.
+fn owner_of_task(entry: &JournalEntry, facts: &Facts<'_>) -> Option<String> {
+    if entry.kind != ChangeKind::Task {
+        return None;
+    }
+    let (playbook, step) = task::of_rule(&entry.rule)?;
+    let open = facts.customer.status.tasks.of(playbook, step).map(|task| task.owner.clone());
+    open.or_else(|| Some(task::step_of(facts, &entry.rule)?.task()?.owner.clone()))
 }
 
 fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
@@ -109,7 +147,7 @@ pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
     let labels = own_labels(entry);
     let is_open = |matcher: &(String, Vec<String>)| {
         // An overlay may change how severe a breach is.
-        let of_customer = matches!(matcher.0.as_str(), "segment" | "stage" | "severity");
+        let of_customer = matches!(matcher.0.as_str(), "segment" | "stage" | "severity" | "owner");
         has(&labels, matcher) || (of_customer && !labels.contains_key(matcher.0.as_str()))
     };
     let may_ask = |route: &Route| asks(route, entry.kind) && route.matchers.iter().all(is_open);
@@ -159,19 +197,22 @@ pub fn alert(
         Some(Scalar::Text(name)) if !name.trim().is_empty() => one_line(name),
         _ => one_line(customer_id),
     };
-    let headline = headline(entry);
     let facts = Facts::new(customer, lifecycle, entry.at);
+    let headline = headline(entry, &facts);
     let owner = match entry.kind {
         ChangeKind::Finding
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
         | ChangeKind::Waiver => standard_of(entry, &facts).map(|standard| standard.owner.clone()),
         ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
+        ChangeKind::Task => owner_of_task(entry, &facts),
         ChangeKind::Stage
         | ChangeKind::Risk
         | ChangeKind::Checkpoint
         | ChangeKind::Release
-        | ChangeKind::Revision => {
+        | ChangeKind::Revision
+        | ChangeKind::Playbook
+        | ChangeKind::Message => {
             let stage = customer.status.stage.as_ref();
             stage.and_then(|stage| facts.rules().stage(&stage.name)?.owner.clone())
         }
@@ -206,7 +247,7 @@ pub fn alert(
 }
 
 /// What happened, without the customer's name and without a full stop.
-fn headline(entry: &JournalEntry) -> String {
+fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
     let to = entry.to.as_deref().unwrap_or("none");
     match (entry.kind, &entry.from) {
         (ChangeKind::Stage, Some(from)) => format!("{from} → {to}"),
@@ -224,6 +265,14 @@ fn headline(entry: &JournalEntry) -> String {
             let from = from.as_deref().unwrap_or("none");
             format!("{from} would have been {to}, had it been known then")
         }
+        (ChangeKind::Task, _) => format!("task {to}: {}", task_title(entry, facts)),
+        (ChangeKind::Playbook, _) => match task::step_of(facts, &entry.rule) {
+            Some(Step { action: Action::Notify { text, .. }, .. }) => {
+                text.render(facts, Channel::Plain)
+            }
+            _ => entry.rule.clone(),
+        },
+        (ChangeKind::Message, _) => format!("message {to} asked for"),
         (
             ChangeKind::Finding
             | ChangeKind::Met
@@ -249,6 +298,18 @@ fn of_standard(kind: ChangeKind, from: Option<&str>, to: &str) -> String {
         (ChangeKind::Met, ..) if to == finding::LATE => "kept too late".to_owned(),
         (ChangeKind::Met, ..) => "kept".to_owned(),
         _ => to.to_owned(),
+    }
+}
+
+/// What a task is called: as it was opened, or by its step where it is over.
+fn task_title(entry: &JournalEntry, facts: &Facts<'_>) -> String {
+    let of_rule = task::of_rule(&entry.rule);
+    let open = of_rule.and_then(|(playbook, step)| facts.customer.status.tasks.of(playbook, step));
+    let rule = || task::step_of(facts, &entry.rule)?.task();
+    match open {
+        Some(task) => one_line(&task.title),
+        None => rule()
+            .map_or_else(|| entry.rule.clone(), |rule| rule.title.render(facts, Channel::Plain)),
     }
 }
 

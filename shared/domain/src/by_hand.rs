@@ -56,6 +56,34 @@ pub enum Refused {
     /// No person holds the customer.
     #[error("nobody holds the customer in its stage, so there is nothing to release")]
     NotHeld,
+    /// The customer has no such task.
+    #[error("there is no task `{task}`: {help}")]
+    NoTask {
+        /// The word that names none.
+        task: String,
+        /// What may be meant.
+        help: String,
+    },
+    /// The task is not open.
+    #[error("the task `{task}` is {how}: reopen it first")]
+    TaskClosed {
+        /// The task.
+        task: String,
+        /// What became of it.
+        how: &'static str,
+    },
+    /// The snooze would be over already.
+    #[error("`until` is not in the future")]
+    SnoozePast,
+    /// No new owner was given.
+    #[error("`to` is missing: say who gets the task, by a trait, a team or an address")]
+    NoOwner,
+    /// The checklist has no such item.
+    #[error("the checklist has no such item: {help}")]
+    NoItem {
+        /// What it has.
+        help: String,
+    },
     /// No handoff is open.
     #[error("no handoff waits to be acknowledged")]
     NoHandoff,
@@ -94,6 +122,11 @@ impl Refused {
             Refused::BadOutcome => "invalid_outcome",
             Refused::NoFinding => "no_finding",
             Refused::NotWaived => "not_waived",
+            Refused::NoTask { .. } => "unknown_task",
+            Refused::TaskClosed { .. } => "task_closed",
+            Refused::SnoozePast => "until_past",
+            Refused::NoOwner => "owner_missing",
+            Refused::NoItem { .. } => "unknown_item",
         }
     }
 
@@ -102,7 +135,11 @@ impl Refused {
     pub fn is_conflict(&self) -> bool {
         matches!(
             self,
-            Refused::NotHeld | Refused::NoHandoff | Refused::NoFinding | Refused::NotWaived
+            Refused::NotHeld
+                | Refused::NoHandoff
+                | Refused::NoFinding
+                | Refused::NotWaived
+                | Refused::TaskClosed { .. }
         )
     }
 }

@@ -18,7 +18,7 @@
 //! Events happen at noon of their day, in the workspace's time zone. Each night from day 0 on, at
 //! 23:59, risk is scored, the stage evaluated and standards judged, by the code that does so in
 //! production; an expectation of a day is looked at after that day's night. `findings` are the
-//! standards that are breached, `alerts` what was sent since the expectation before (as
+//! standards that are breached, `tasks` those that are open (as `playbook.step`), `alerts` what was sent since the expectation before (as
 //! `receiver: kind name`; a rise within a band is `receiver: risk rise`), both exactly; `segments`
 //! answers to the questions that are asked.
 //!
@@ -94,7 +94,7 @@ pub struct Failure {
     pub day: i64,
     /// Its date.
     pub date: String,
-    /// What was looked at: `stage`, `risk`, `health`, `findings`, `alerts` or `segments.<name>`.
+    /// What was looked at: `stage`, `risk`, `health`, `findings`, `tasks`, `alerts` or `segments.<name>`.
     pub what: String,
     /// What was expected, one item each.
     pub expected: Vec<String>,

@@ -16,6 +16,7 @@ use crate::journal::{Change, Effect, JournalEntry, JournalHead};
 use crate::lifecycle::Lifecycle;
 use crate::rise::RiskWeek;
 use crate::tally::Tally;
+use crate::task::Tasks;
 use crate::tended::Tended;
 
 /// A customer: what happened, and what was decided.
@@ -191,6 +192,8 @@ pub struct Status {
     /// What else is remembered of standards, by name: who saw a finding, who waived it, what was
     /// mended of late, what was kept.
     pub tended: BTreeMap<String, Tended>,
+    /// What playbooks ask people to do.
+    pub tasks: Tasks,
 }
 
 impl Status {
@@ -226,6 +229,7 @@ impl Status {
             | Effect::MeetStandard { .. }
             | Effect::AcknowledgeFinding { .. }
             | Effect::Unwaive { .. } => {}
+            Effect::Task(change) => self.tasks.apply(change, at),
             // A rise may stay within its band.
             Effect::EnterBand => {
                 if let (Some(risk), Some(band)) = (&mut self.risk, &change.to)
@@ -277,6 +281,7 @@ impl Status {
             self.entered.insert(name.to_owned(), at.as_second());
         }
         self.reached.clear();
+        self.tasks.enter(visit);
         (self.handoff, self.hold) = (None, None);
     }
 

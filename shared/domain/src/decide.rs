@@ -17,6 +17,7 @@ use crate::period::{Calendar, DAY, Period};
 use crate::rise;
 use crate::score::{self, Risk};
 use crate::standard;
+use crate::task;
 use crate::timeline::{Stretch, change_points, held_since};
 
 #[cfg(test)]
@@ -33,35 +34,77 @@ pub struct Decision {
     pub entered: Vec<Change>,
     /// The findings to open and close.
     pub findings: Vec<Change>,
+    /// What then changes about tasks.
+    pub tasks: Vec<Change>,
 }
 
 impl Decision {
     /// Whether anything should change.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        self.stage.change.is_some() || !self.reached.is_empty() || !self.findings.is_empty()
+        self.stage.change.is_some()
+            || !self.reached.is_empty()
+            || !self.findings.is_empty()
+            || !self.tasks.is_empty()
+    }
+
+    fn with_tasks(self, customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
+        let before = self.clone().into_changes();
+        let count = before.len();
+        let mut all = task::following(customer, None, before, lifecycle, now);
+        Decision { tasks: all.split_off(count), ..self }
     }
 
     /// Everything that should change, in the order in which it does.
     #[must_use]
     pub fn into_changes(self) -> Vec<Change> {
-        let Decision { reached, stage, entered, findings } = self;
-        reached.into_iter().chain(stage.change).chain(entered).chain(findings).collect()
+        let Decision { reached, stage, entered, findings, tasks } = self;
+        let changes = reached.into_iter().chain(stage.change).chain(entered);
+        changes.chain(findings).chain(tasks).collect()
     }
 }
 
-/// Decides stage and findings. (Risk is assessed apart: [`assess_risk`].)
+/// Decides stage, findings and tasks. (Risk is assessed apart: [`assess_risk`].)
 #[must_use]
 pub fn decide(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
     Decision {
         findings: finding::judge_all(customer, lifecycle, now),
-        ..decide_stage(customer, lifecycle, now)
+        ..stage_alone(customer, lifecycle, now)
     }
+    .with_tasks(customer, lifecycle, now)
 }
 
 /// Decides the stage and what comes with it, and no findings.
 #[must_use]
 pub fn decide_stage(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
+    stage_alone(customer, lifecycle, now).with_tasks(customer, lifecycle, now)
+}
+
+/// A new assessment of risk that is worth noting, with the change when there is one and the tasks that
+/// follow from it.
+#[must_use]
+pub fn decide_risk(
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Option<(RiskNote, Vec<Change>)> {
+    let (note, change) = reassess(customer, lifecycle, now)?;
+    let changes = match change {
+        None => Vec::new(),
+        Some(change) => task::following(customer, Some(&note), vec![change], lifecycle, now),
+    };
+    Some((note, changes))
+}
+
+/// Decides findings, what was kept, and the tasks that follow.
+#[must_use]
+pub fn decide_standards(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Vec<Change> {
+    let mut changes = finding::judge_all(customer, lifecycle, now);
+    changes.extend(finding::kept_all(customer, lifecycle, now));
+    task::following(customer, None, changes, lifecycle, now)
+}
+
+fn stage_alone(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Decision {
     let facts = Facts::new(customer, lifecycle, now);
     let stage = step(customer, lifecycle, now);
     let to = stage.change.as_ref().and_then(|change| change.to.as_deref());
@@ -74,6 +117,7 @@ pub fn decide_stage(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) 
         entered: entered.unwrap_or_default(),
         stage,
         findings: Vec::new(),
+        tasks: Vec::new(),
     }
 }
 
@@ -450,7 +494,14 @@ fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, [Optio
         let asked = standard.only_if.iter().chain(condition);
         asked.map(move |condition| (condition, [hold, standard.grace]))
     });
-    stages.chain(standards).chain(overlays)
+    let playbooks = lifecycle.variants.playbooks.iter().flat_map(|playbook| {
+        let steps = playbook.steps.iter().flat_map(|step| {
+            let met = step.task().and_then(|task| task.met_when.as_ref());
+            step.condition.iter().chain(met)
+        });
+        playbook.condition.iter().chain(steps).map(|condition| (condition, [None, None]))
+    });
+    stages.chain(standards).chain(overlays).chain(playbooks)
 }
 
 /// Instants at which a stage's keeping, a stage's time or a promise runs out.
@@ -472,6 +523,7 @@ fn deadlines(facts: &Facts<'_>) -> Vec<Timestamp> {
     let waivers = status.tended.values().filter_map(|tended| tended.waiver.as_ref()?.until);
     found.extend(waivers);
     found.extend(all.standards.iter().filter_map(|one| standard::runs_out(facts, one)));
+    found.extend(task::instants(status, facts.lifecycle));
     // A promise is broken after its instant, not at it.
     let after = found.iter().map(|at| *at + SignedDuration::from_secs(1));
     found = found.iter().copied().chain(after).collect();

@@ -25,6 +25,7 @@ use crate::journal::{Change, ChangeKind, FindingOutcome, JournalEntry, Reason};
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::period::Period;
 use crate::score::{self, Health, PROBABILITY, Risk};
+use crate::task;
 use crate::tended::{Mended, Seen, Waiver};
 use crate::timeline::held_since;
 
@@ -320,6 +321,9 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
             ChangeKind::Revision => {}
             ChangeKind::Met | ChangeKind::Acknowledgement | ChangeKind::Waiver => {
                 tended_to(&mut status, entry);
+            }
+            ChangeKind::Task | ChangeKind::Playbook | ChangeKind::Message => {
+                task::note(&mut status.tasks, entry);
             }
             ChangeKind::Release => status.hold = None,
             ChangeKind::Handoff => handed_on(&mut status, entry),

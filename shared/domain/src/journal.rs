@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::expr::{Leaf, Truth, Type, Value};
 use crate::lifecycle::Lifecycle;
+use crate::task::{After, TaskChange};
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,12 @@ pub enum ChangeKind {
     Acknowledgement,
     /// A person lets a customer off a standard, or no longer.
     Waiver,
+    /// A task was opened, changed or closed.
+    Task,
+    /// A playbook tells people something.
+    Playbook,
+    /// A playbook asks the mail tool in use to write to the customer.
+    Message,
 }
 
 impl ChangeKind {
@@ -75,6 +82,9 @@ impl ChangeKind {
             ChangeKind::Met => "met",
             ChangeKind::Acknowledgement => "acknowledgement",
             ChangeKind::Waiver => "waiver",
+            ChangeKind::Task => "task",
+            ChangeKind::Playbook => "playbook",
+            ChangeKind::Message => "message",
         }
     }
 
@@ -82,14 +92,18 @@ impl ChangeKind {
     #[must_use]
     pub fn is_quiet(self) -> bool {
         match self {
-            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding => false,
+            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding | ChangeKind::Playbook => {
+                false
+            }
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement
-            | ChangeKind::Waiver => true,
+            | ChangeKind::Waiver
+            | ChangeKind::Task
+            | ChangeKind::Message => true,
         }
     }
 }
@@ -264,6 +278,8 @@ pub enum Effect {
         /// Who.
         by: Author,
     },
+    /// A step of a playbook ran, or its task changed.
+    Task(Box<TaskChange>),
 }
 
 /// Where a finding was that is open again.
@@ -325,7 +341,8 @@ impl Effect {
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }
-            | Effect::Revise => None,
+            | Effect::Revise
+            | Effect::Task(_) => None,
         }
     }
 }
@@ -343,7 +360,7 @@ impl Change {
     /// What kind of change it is.
     #[must_use]
     pub fn kind(&self) -> ChangeKind {
-        match self.effect {
+        match &self.effect {
             Effect::EnterStage | Effect::MoveByHand { .. } => ChangeKind::Stage,
             Effect::EnterBand => ChangeKind::Risk,
             Effect::OpenFinding { .. }
@@ -356,6 +373,11 @@ impl Change {
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
             Effect::Revise => ChangeKind::Revision,
+            Effect::Task(change) => match &change.after {
+                After::Message(_) => ChangeKind::Message,
+                After::Over(crate::task::Ended::Ran) => ChangeKind::Playbook,
+                After::Open(_) | After::Over(_) => ChangeKind::Task,
+            },
         }
     }
 
@@ -369,6 +391,7 @@ impl Change {
             | Effect::AcknowledgeFinding { by, .. }
             | Effect::Waive { by, .. }
             | Effect::Unwaive { by, .. } => Some(by),
+            Effect::Task(change) => change.by.as_ref(),
             Effect::EnterStage
             | Effect::EnterBand
             | Effect::OpenFinding { .. }
@@ -382,8 +405,9 @@ impl Change {
     }
 
     fn until(&self) -> Option<Timestamp> {
-        match self.effect {
-            Effect::MoveByHand { until, .. } | Effect::Waive { until, .. } => until,
+        match &self.effect {
+            Effect::MoveByHand { until, .. } | Effect::Waive { until, .. } => *until,
+            Effect::Task(change) => change.until,
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Two questions are asked of every customer. As of now: in which stage does the next night leave
 //! it, under each file, from where it is? And over the months before: from the same start, which
-//! moves, findings and alerts would each file have made? Where both files are the same, so are the
+//! moves, findings, tasks and alerts would each file have made? Where both files are the same, so are the
 //! answers, and the plan is empty.
 //!
 //! Pure, and one customer at a time: [`Plan::look_at`] adds a customer to a [`Plan`], plans are
@@ -21,6 +21,7 @@ use crate::hierarchy::Below;
 use crate::journal::{Effect, Reason};
 use crate::lifecycle::Lifecycle;
 use crate::replay::{Decided, Replay};
+use crate::task::After;
 
 #[cfg(test)]
 mod tests;
@@ -176,6 +177,10 @@ pub struct Plan {
     pub findings: BTreeMap<String, Difference>,
     /// Alerts over the months, by receiver and kind.
     pub alerts: BTreeMap<(String, String), Difference>,
+    /// Tasks over the months, by playbook and step.
+    pub tasks: BTreeMap<String, Difference>,
+    /// Tasks the next night opens, by playbook and step.
+    pub tasks_now: BTreeMap<String, Difference>,
     /// Findings the next night opens, by standard.
     pub findings_now: BTreeMap<String, Difference>,
     /// Alerts the next night brings, by receiver and kind.
@@ -193,6 +198,7 @@ impl Plan {
             && self.paths_differ == 0
             && self.findings.values().chain(self.findings_now.values()).all(same)
             && self.alerts.values().chain(self.alerts_now.values()).all(same)
+            && self.tasks.values().chain(self.tasks_now.values()).all(same)
     }
 
     /// The share of the customers that would be in another stage, 0 to 1.
@@ -224,6 +230,8 @@ impl Plan {
         self.paths_differ += other.paths_differ;
         add_all(&mut self.findings, other.findings);
         add_all(&mut self.findings_now, other.findings_now);
+        add_all(&mut self.tasks, other.tasks);
+        add_all(&mut self.tasks_now, other.tasks_now);
         add_all(&mut self.alerts, other.alerts);
         add_all(&mut self.alerts_now, other.alerts_now);
         for (at, stages) in other.course {
@@ -291,6 +299,7 @@ impl Plan {
         self.flaps.add(Both { active: active.flaps(), proposed: proposed.flaps() });
         self.paths_differ += u64::from(active.stages != proposed.stages);
         compare(&active.findings, &proposed.findings, &mut self.findings, |key| key.0.clone());
+        compare(&active.tasks, &proposed.tasks, &mut self.tasks, |key| key.0.clone());
         compare(&active.alerts, &proposed.alerts, &mut self.alerts, AlertKey::group);
     }
 
@@ -313,6 +322,7 @@ impl Plan {
         }
         let [active, proposed] = &paths;
         compare(&active.findings, &proposed.findings, &mut self.findings_now, |key| key.0.clone());
+        compare(&active.tasks, &proposed.tasks, &mut self.tasks_now, |key| key.0.clone());
         compare(&active.alerts, &proposed.alerts, &mut self.alerts_now, AlertKey::group);
 
         let [active, proposed] = &next;
@@ -431,6 +441,8 @@ struct Path {
     stages: Vec<(Timestamp, String)>,
     /// The standard, and the key of the breach.
     findings: BTreeSet<(String, String)>,
+    /// The playbook with its step, and the run.
+    tasks: BTreeSet<(String, String)>,
     alerts: BTreeSet<AlertKey>,
 }
 
@@ -444,6 +456,11 @@ impl Path {
                 Effect::OpenFinding { standard, key }
                 | Effect::ReopenFinding { standard, key, .. } => {
                     self.findings.insert((standard.clone(), key.clone()));
+                }
+                Effect::Task(task) if change.from.is_none() => {
+                    if let After::Open(task) = &task.after {
+                        self.tasks.insert((task.id(), task.run.clone()));
+                    }
                 }
                 _ => {}
             }

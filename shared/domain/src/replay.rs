@@ -8,9 +8,8 @@
 use jiff::Timestamp;
 
 use crate::customer::{Customer, Profile, Status};
-use crate::decide::{decide_stage, reassess};
+use crate::decide::{decide_risk, decide_stage, decide_standards};
 use crate::event::Event;
-use crate::finding::{judge_all, kept_all};
 use crate::fold::{self, HourRange, Scope};
 use crate::journal::{Change, JournalEntry};
 use crate::lifecycle::Lifecycle;
@@ -95,17 +94,17 @@ impl<'a> Replay<'a> {
         self.seen = other.seen;
     }
 
-    /// What the runs of a night decide and make true: risk, then the stage, then standards, the broken and the kept.
+    /// What the runs of a night decide and make true: risk, then the stage, then standards, the broken and
+    /// the kept, each with the tasks that follow.
     pub fn night(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
-        if let Some((note, change)) = reassess(&self.customer, self.lifecycle, now) {
+        if let Some((note, changes)) = decide_risk(&self.customer, self.lifecycle, now) {
             self.customer.status.note_risk(note);
-            self.enact(change, now, &mut decided);
+            self.enact(changes, now, &mut decided);
         }
         let changes = decide_stage(&self.customer, self.lifecycle, now).into_changes();
         self.enact(changes, now, &mut decided);
-        let mut changes = judge_all(&self.customer, self.lifecycle, now);
-        changes.extend(kept_all(&self.customer, self.lifecycle, now));
+        let changes = decide_standards(&self.customer, self.lifecycle, now);
         self.enact(changes, now, &mut decided);
         decided
     }

@@ -124,7 +124,10 @@ fn again(
         | ChangeKind::Revision
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
-        | ChangeKind::Waiver => None,
+        | ChangeKind::Waiver
+        | ChangeKind::Task
+        | ChangeKind::Playbook
+        | ChangeKind::Message => None,
     }
 }
 

@@ -141,6 +141,12 @@ fn promised(facts: &Facts<'_>, standard: &Standard) -> State {
             let key = format!("visit {}", state.visit);
             State::Running(Running { key, begun: state.since, due })
         }
+        // The same breach for as long as any task is overdue.
+        Promise::TaskOverdue(playbooks) => {
+            let Some((begun, _)) = first_due(facts, playbooks) else { return State::Kept };
+            let due = Some(forgiven(begun));
+            State::Running(Running { key: "overdue".to_owned(), begun, due })
+        }
         Promise::Sequence { stage, steps } => {
             let (key, from) = match stage {
                 None => ("steps".to_owned(), i64::MIN),
@@ -275,6 +281,13 @@ fn evidence(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Vec<Re
                 &[("stage.name", Json::from(state.name.as_str())), ("stage.since", begun)],
             )
         }
+        Promise::TaskOverdue(playbooks) => match first_due(facts, playbooks) {
+            Some((due, task)) => fact(
+                format!("the task {task} was due {due}{grace}"),
+                &[("due", Json::from(due.to_string()))],
+            ),
+            None => Vec::new(),
+        },
         Promise::Sequence { stage, steps } => {
             let visit = facts.customer.status.stage.as_ref().filter(|_| stage.is_some());
             let from = visit.map_or(i64::MIN, |visit| visit.since.as_second());
@@ -295,6 +308,13 @@ fn evidence(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Vec<Re
             reasons
         }
     }
+}
+
+/// The open task of some playbooks that is overdue first, and from when on.
+fn first_due(facts: &Facts<'_>, playbooks: &[String]) -> Option<(Timestamp, String)> {
+    let tasks = facts.customer.status.tasks.open.iter();
+    let theirs = tasks.filter(|task| playbooks.contains(&task.playbook));
+    theirs.filter_map(|task| Some((task.runs_out()?, task.id()))).min()
 }
 
 /// When a promise that is not kept yet runs out; `None` when it is kept, or is broken at once.
@@ -322,6 +342,7 @@ pub(crate) fn settled(facts: &Facts<'_>, standard: &Standard) -> Vec<Pair> {
         Promise::Silence { .. }
         | Promise::Required(_)
         | Promise::StageOverdue(_)
+        | Promise::TaskOverdue(_)
         | Promise::Sequence { .. }
         | Promise::Holds { .. } => Vec::new(),
     }

@@ -69,6 +69,7 @@ pub(super) struct Expectation {
     pub(super) risk: Option<String>,
     pub(super) health: Option<String>,
     pub(super) findings: Option<Vec<String>>,
+    pub(super) tasks: Option<Vec<String>>,
     pub(super) alerts: Option<Vec<String>>,
     pub(super) segments: Vec<(String, String)>,
 }
@@ -114,6 +115,7 @@ struct Expected {
     risk: Option<Word>,
     health: Option<Word>,
     findings: Option<Vec<Word>>,
+    tasks: Option<Vec<Word>>,
     alerts: Option<Vec<Word>>,
     segments: Option<Spanned<Map<String, Json>>>,
 }
@@ -365,7 +367,8 @@ impl Checker<'_> {
     }
 
     fn expectation(&mut self, written: &Spanned<Expected>) -> Expectation {
-        let Expected { day, stage, risk, health, findings, alerts, segments } = &written.value;
+        let Expected { day, stage, risk, health, findings, tasks, alerts, segments } =
+            &written.value;
         self.day(day.value, &day.referenced);
         if day.value < 0 {
             self.error(&day.referenced, "the nights begin with day 0");
@@ -387,20 +390,31 @@ impl Checker<'_> {
         let findings = findings.as_ref().map(|list| {
             list.iter().map(|word| self.one_of("standard", word, &standards)).collect()
         });
+        let playbooks = lifecycle.playbooks.iter();
+        let steps = playbooks.flat_map(|playbook| {
+            let steps = playbook.steps.iter().filter(|step| step.task().is_some());
+            steps.map(|step| format!("{}.{}", playbook.name, step.name))
+        });
+        let steps: Vec<String> = steps.collect();
+        let tasks = tasks
+            .as_ref()
+            .map(|list| list.iter().map(|word| self.one_of("task", word, &steps)).collect());
         let alerts = alerts.as_ref().map(|list| list.iter().map(|word| self.alert(word)).collect());
         let segments = segments.as_ref().map(|told| self.segments(told)).unwrap_or_default();
         if stage.is_none()
             && risk.is_none()
             && health.is_none()
             && findings.is_none()
+            && tasks.is_none()
             && alerts.is_none()
             && segments.is_empty()
         {
             self.error(&day.referenced, "the day expects nothing").help =
-                Some("add one of stage, risk, health, findings, alerts and segments".into());
+                Some("add one of stage, risk, health, findings, tasks, alerts and segments".into());
         }
         let line = self.line(&day.referenced);
-        Expectation { line, day: day.value, stage, risk, health, findings, alerts, segments }
+        let day = day.value;
+        Expectation { line, day, stage, risk, health, findings, tasks, alerts, segments }
     }
 
     /// `receiver: kind name`.

@@ -188,7 +188,10 @@ impl Fired {
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement
-            | ChangeKind::Waiver => false,
+            | ChangeKind::Waiver
+            | ChangeKind::Task
+            | ChangeKind::Playbook
+            | ChangeKind::Message => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {
@@ -249,6 +252,13 @@ impl Looked<'_> {
             let mut expected = expected.clone();
             expected.sort();
             check("findings", expected, found, Vec::new());
+        }
+        if let Some(expected) = &expectation.tasks {
+            let mut found: Vec<String> = status.tasks.open.iter().map(|task| task.id()).collect();
+            found.sort();
+            let mut expected = expected.clone();
+            expected.sort();
+            check("tasks", expected, found, Vec::new());
         }
         if let Some(expected) = &expectation.alerts {
             let (mut expected, mut found) = (expected.clone(), self.alerts.to_vec());

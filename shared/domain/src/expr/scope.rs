@@ -77,7 +77,7 @@ impl Scope {
     }
 
     /// Every declared name, in order.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(|path| &**path)
     }
 

@@ -6,6 +6,7 @@
 mod alerts;
 mod feeds;
 mod overlays;
+mod playbooks;
 mod stages;
 mod standards;
 
@@ -18,7 +19,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 pub use self::alerts::{Alerts, OneOrMany};
 pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme, Texts};
-pub use self::overlays::{FactorOverlay, HealthOverlay, Overlay, StageOverlay, StandardOverlay};
+pub use self::overlays::{
+    FactorOverlay, HealthOverlay, Overlay, PlaybookOverlay, StageOverlay, StandardOverlay,
+};
+pub use self::playbooks::{Message, Messages, Playbook, SuccessPlan, Task};
 pub use self::stages::{Enter, Exit, Stage};
 pub use self::standards::{Deadline, Respond, Sequence, StageChoice, Standard};
 use crate::expr::ConditionSource;
@@ -93,8 +97,10 @@ pub struct File {
     #[serde(default)]
     pub feeds: Entries<Feed>,
     /// What to do on entry, on risk, on a finding.
-    #[schemars(skip)]
-    pub playbooks: Later,
+    #[serde(default)]
+    pub playbooks: Entries<Spanned<Playbook>>,
+    /// Where messages for customers go.
+    pub messages: Option<Messages>,
     /// What we promised ourselves.
     #[serde(default)]
     pub standards: Entries<Spanned<Standard>>,

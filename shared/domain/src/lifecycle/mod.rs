@@ -10,6 +10,7 @@ mod load;
 mod model;
 mod names;
 mod overlays;
+mod playbook;
 pub mod presets;
 mod schema;
 
@@ -29,6 +30,7 @@ pub(crate) use model::by_share;
 pub use model::{Alive, Learned, Leaves, Ready, RiskModel};
 pub(crate) use names::Slot;
 pub use overlays::Rules;
+pub use playbook::{Action, Cadence, Escalation, Playbook, Priority, Step, TaskRule, Triggers};
 pub use risk::band::Band;
 pub use schema::{SCHEMA_FILE, schema};
 
@@ -77,6 +79,10 @@ pub struct Lifecycle {
     pub rise_alert: Option<f64>,
     /// Standards, in the order of the file, without overlays.
     pub standards: Vec<Arc<Standard>>,
+    /// Playbooks, in the order of the file, without overlays.
+    pub playbooks: Vec<Arc<Playbook>>,
+    /// The receiver of messages for customers, where the file names one.
+    pub messages_to: Option<String>,
     /// Sources of events, in the order of the file.
     pub feeds: Vec<Feed>,
     /// For whom each overlay holds, in the order of the file.
@@ -106,6 +112,12 @@ impl Lifecycle {
     #[must_use]
     pub fn standard(&self, name: &str) -> Option<&Standard> {
         self.standards.iter().find(|standard| standard.name == name).map(AsRef::as_ref)
+    }
+
+    /// A playbook by name, without overlays.
+    #[must_use]
+    pub fn playbook(&self, name: &str) -> Option<&Playbook> {
+        self.playbooks.iter().find(|playbook| playbook.name == name).map(AsRef::as_ref)
     }
 
     /// The scorecard that risk is told by, where it is told by one.
@@ -250,6 +262,8 @@ pub struct Stage {
     pub handoff: Option<Handoff>,
     /// Milestones, in the order of the file.
     pub checkpoints: Vec<Checkpoint>,
+    /// Playbooks that run on entry.
+    pub on_enter: Vec<String>,
 }
 
 impl Stage {
@@ -413,6 +427,8 @@ pub enum Promise {
         /// For how long it has to be a no.
         hold: Option<Period>,
     },
+    /// No task of these playbooks stays open beyond its due time.
+    TaskOverdue(Vec<String>),
 }
 
 /// How the file words that an event calls for another.
@@ -438,6 +454,7 @@ impl Promise {
             Promise::StageOverdue(_) => "stage_overdue",
             Promise::Sequence { .. } => "sequence",
             Promise::Holds { .. } => "holds",
+            Promise::TaskOverdue(_) => "task_overdue",
         }
     }
 
@@ -447,7 +464,10 @@ impl Promise {
             Promise::Deadline { within, .. } | Promise::Respond { within, .. } => Some(within),
             Promise::Silence { limit, .. } => Some(limit),
             Promise::Holds { hold, .. } => hold.as_mut(),
-            Promise::Required(_) | Promise::StageOverdue(_) | Promise::Sequence { .. } => None,
+            Promise::Required(_)
+            | Promise::StageOverdue(_)
+            | Promise::TaskOverdue(_)
+            | Promise::Sequence { .. } => None,
         }
     }
 
@@ -458,7 +478,10 @@ impl Promise {
             Promise::Deadline { within, .. } | Promise::Respond { within, .. } => Some(*within),
             Promise::Silence { limit, .. } => Some(*limit),
             Promise::Holds { hold, .. } => *hold,
-            Promise::Required(_) | Promise::StageOverdue(_) | Promise::Sequence { .. } => None,
+            Promise::Required(_)
+            | Promise::StageOverdue(_)
+            | Promise::TaskOverdue(_)
+            | Promise::Sequence { .. } => None,
         }
     }
 }

@@ -6,15 +6,17 @@
 
 use std::sync::Arc;
 
-use super::{Scorecard, Stage, Standard};
+use super::{Playbook, Scorecard, Stage, Standard};
 
-/// Stages, standards and the health scorecard as they hold for a customer at an instant.
+/// Stages, standards, playbooks and the health scorecard as they hold for a customer at an instant.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// Stages, in the order of the file.
     pub stages: Vec<Arc<Stage>>,
     /// Standards, in the order of the file.
     pub standards: Vec<Arc<Standard>>,
+    /// Playbooks, in the order of the file.
+    pub playbooks: Vec<Arc<Playbook>>,
     /// The health scorecard.
     pub health: Option<Arc<Scorecard>>,
 }
@@ -30,6 +32,12 @@ impl Rules {
     #[must_use]
     pub fn standard(&self, name: &str) -> Option<&Standard> {
         self.standards.iter().find(|standard| standard.name == name).map(AsRef::as_ref)
+    }
+
+    /// A playbook by name.
+    #[must_use]
+    pub fn playbook(&self, name: &str) -> Option<&Playbook> {
+        self.playbooks.iter().find(|playbook| playbook.name == name).map(AsRef::as_ref)
     }
 }
 

@@ -67,16 +67,15 @@ proptest! {
             replay.until(at);
             let decided = replay.night(at);
             let mut entries = Vec::new();
-            if let Some((note, change)) = reassess(&live, &lifecycle, at) {
+            if let Some((note, changes)) = decide_risk(&live, &lifecycle, at) {
                 live.status.note_risk(note);
-                entries.extend(change.map(|change| live.status.apply(&change, at, &lifecycle)));
+                let made = changes.iter().map(|change| live.status.apply(change, at, &lifecycle));
+                entries.extend(made);
             }
             for change in decide_stage(&live, &lifecycle, at).into_changes() {
                 entries.push(live.status.apply(&change, at, &lifecycle));
             }
-            let mut changes = judge_all(&live, &lifecycle, at);
-            changes.extend(kept_all(&live, &lifecycle, at));
-            for change in changes {
+            for change in decide_standards(&live, &lifecycle, at) {
                 entries.push(live.status.apply(&change, at, &lifecycle));
             }
             let replayed: Vec<JournalEntry> = decided.into_iter().map(|one| one.entry).collect();

@@ -5,6 +5,7 @@ use domain::by_hand::Refused;
 use domain::facts::Facts;
 use domain::journal::{Change, JournalEntry};
 use domain::lifecycle::Lifecycle;
+use domain::task::following;
 use jiff::Timestamp;
 
 use super::{CustomerKey, DecisionOutcome, Decisions, Store, StoreError, Versioned};
@@ -48,6 +49,12 @@ impl Store {
                 Ok(changes) => changes,
                 Err(refused) => return Ok(ByHandOutcome::Refused(refused)),
             };
+            if changes.is_empty() {
+                // It is so already.
+                let customer = Box::new(before);
+                return Ok(ByHandOutcome::Done { customer, entries: Vec::new() });
+            }
+            let changes = following(&before.customer, None, changes, lifecycle, now);
             match self.decide(&before, &Decisions::of(changes), lifecycle, now).await? {
                 DecisionOutcome::Written(entries) => {
                     let customer = self.customer_now(key).await?;

@@ -30,6 +30,7 @@ use domain::decide::{decide_stage, next_due};
 use domain::event::Event;
 use domain::fold::{self, Scope};
 use domain::lifecycle::Lifecycle;
+use domain::task::next_snooze_end;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
@@ -271,7 +272,7 @@ pub(super) fn due(
 }
 
 /// The first instant at which something would change by itself before the nightly sweep comes to
-/// it: of the coming day, where the lifecycle has rules that fine, and when a move by hand runs out.
+/// it: of the coming day, where the lifecycle has rules that fine, and when a move by hand or a snooze runs out.
 pub(super) fn coming(
     customer: &Customer,
     lifecycle: &Lifecycle,
@@ -279,6 +280,8 @@ pub(super) fn coming(
 ) -> Option<Timestamp> {
     let hold = customer.status.hold.as_ref();
     let released = hold.and_then(|hold| hold.until).filter(|until| *until > now);
+    // A person may put a task off until any second.
+    let released = released.into_iter().chain(next_snooze_end(&customer.status, now)).min();
     if !lifecycle.is_sub_day {
         return released;
     }

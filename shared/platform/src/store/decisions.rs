@@ -43,7 +43,8 @@ impl Decisions {
 
     /// How many writes of one transaction they take at most.
     pub(crate) fn writes(&self) -> usize {
-        // The customer, and for each change its entry and a finding taken from one list to another.
+        // The customer, and for each change its entry and a finding or a task taken from one list to
+        // another.
         1 + 3 * self.changes.len()
     }
 
@@ -266,7 +267,7 @@ impl Store {
         }
     }
 
-    /// The entries of changes, and the records of the findings among them.
+    /// The entries of changes, and the records of the findings and tasks among them.
     pub(super) fn transact_changes(
         &self,
         before: &Versioned,
@@ -281,6 +282,10 @@ impl Store {
         let told = FindingWrites { store: self, before, after, lifecycle, changes };
         for (change, entry) in changes.iter().zip(entries) {
             writes.extend(told.of(change, entry)?);
+        }
+        if let Some(entry) = entries.first() {
+            let as_of = (lifecycle, entry.at);
+            writes.extend(self.transact_tasks(before, after, changes, as_of)?);
         }
         Ok(writes)
     }

@@ -1,6 +1,6 @@
 //! Erasing everything held about a person or an account.
 //!
-//! What goes: the event log, the customer's item, findings, links and aliases, markers of ids and of
+//! What goes: the event log, the customer's item, findings, tasks, links and aliases, markers of ids and of
 //! sent alerts, and what quarantine holds of the id. Of a user of an account only that user's events
 //! go, and the account is folded again from what is left; a `group` call keeps what it tells of the
 //! account and loses who told it.
@@ -183,6 +183,7 @@ impl Store {
             self.erase_findings(list, key).await?;
         }
         self.erase_waivers(key).await?;
+        self.erase_tasks(key).await?;
         for found in self.query_all_control(&format!("sent#{key}")).await? {
             let sk = Reader { table: "control", item: &found }.text("sk")?;
             self.delete_control(&format!("sent#{key}"), sk).await?;

@@ -71,7 +71,7 @@ const MAX_CONFLICTS: u32 = 12;
 const MAX_HOPS: usize = 32;
 /// How many events of a log are committed to the other customer at once.
 const CHUNK: usize = 500;
-/// How many findings one transaction closes: three writes each, of a hundred.
+/// How many findings and tasks one transaction closes: three writes each, of a hundred.
 const MAX_CLOSED: usize = 30;
 /// The rule that journal entries of a moved customer name.
 const RULE: &str = "identity.moved";
@@ -642,7 +642,7 @@ enum Move {
     Alias,
 }
 
-/// What ends when a customer becomes a part of another one: its findings, and its stage.
+/// What ends when a customer becomes a part of another one: its tasks, its findings, and its stage.
 fn farewell(status: &Status) -> Vec<Change> {
     let why = || vec![Reason::of_fact("it is a part of another customer now".to_owned(), &[])];
     let mut changes = Vec::new();
@@ -665,5 +665,6 @@ fn farewell(status: &Status) -> Vec<Change> {
         rule: format!("standards.{}", finding.standard),
         reasons: why(),
     }));
+    changes.extend(status.tasks.open.iter().map(|task| task.cleared(why())));
     changes
 }

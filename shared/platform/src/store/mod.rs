@@ -29,6 +29,7 @@ mod runs;
 mod secrets;
 mod senders;
 mod suppression;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -59,6 +60,7 @@ pub use runs::{RunProgress, RunSlot, RunStart};
 pub use secrets::{MAX_LIVE, Secret, SecretOutcome, SourceSecret};
 pub use senders::{Heard, HourCount, Liveliness};
 pub use suppression::{Person, Suppressed};
+pub use tasks::{ClosedTask, OpenTasks, TaskRecord};
 
 use crate::meter::{Access, Meter};
 use crate::settings::Tables;

@@ -23,6 +23,7 @@ use super::log::Reach;
 use super::quarantine::{Quarantined, quarantined_of};
 use super::read::{Page, cursor_key, cursor_text};
 use super::suppression::{Person, Turn, random_hex};
+use super::tasks::{TaskRecord, is_record_of, record_of};
 use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::codec;
 use crate::meter::Access;
@@ -111,6 +112,8 @@ pub struct Held {
     pub journal: Vec<(CustomerKey, JournalEntry)>,
     /// Findings about them.
     pub findings: Vec<Finding>,
+    /// Tasks about them.
+    pub tasks: Vec<TaskRecord>,
     /// What was set aside and names the id.
     pub quarantine: Vec<Quarantined>,
     /// Whether the id is turned away at the door, as a user's and as an account's.
@@ -354,6 +357,14 @@ impl Store {
                 }
             }
         }
+        for list in [super::tasks::OPEN, super::tasks::CLOSED] {
+            for found in self.query_all_control(list).await? {
+                let record = record_of(&found)?;
+                if keys.iter().any(|key| is_record_of(&found, &record, key)) {
+                    held.tasks.push(record);
+                }
+            }
+        }
         for found in self.query_all_control("quarantine").await? {
             let quarantined = quarantined_of(&found)?;
             let is_named = match serde_json::from_str(&quarantined.raw) {
@@ -442,6 +453,7 @@ impl Held {
             && self.events.is_empty()
             && self.journal.is_empty()
             && self.findings.is_empty()
+            && self.tasks.is_empty()
             && self.quarantine.is_empty()
             && self.suppressed == (false, false)
     }
@@ -473,6 +485,7 @@ impl Held {
             "events": events.collect::<Vec<_>>(),
             "journal": journal.collect::<Vec<_>>(),
             "findings": self.findings,
+            "tasks": self.tasks,
             "quarantine": self.quarantine,
         })
     }
@@ -500,5 +513,6 @@ fn customer_json(found: &Versioned) -> Json {
         "risk_week": status.risk_week,
         "findings": status.findings,
         "tended": status.tended,
+        "tasks": status.tasks,
     })
 }

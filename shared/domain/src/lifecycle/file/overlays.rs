@@ -20,6 +20,9 @@ pub struct Overlay {
     /// Standards of the file, and what differs.
     #[serde(default)]
     pub standards: Entries<StandardOverlay>,
+    /// Playbooks of the file, and what differs.
+    #[serde(default)]
+    pub playbooks: Entries<PlaybookOverlay>,
     /// What differs in the health scorecard.
     pub health: Option<HealthOverlay>,
 }
@@ -110,6 +113,26 @@ pub struct StandardOverlay {
     pub severity: Option<Spanned<crate::lifecycle::FindingSeverity>>,
     /// Who mends it.
     pub owner: Option<Word>,
+}
+
+/// What differs in a playbook.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaybookOverlay {
+    /// Steps that open a task, and what differs.
+    pub tasks: Entries<TaskOverlay>,
+}
+
+/// What differs in a task.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskOverlay {
+    /// Within what.
+    pub due: Option<Word>,
+    /// Who does it.
+    pub owner: Option<Word>,
+    /// How urgent it is.
+    pub priority: Option<Spanned<crate::lifecycle::Priority>>,
 }
 
 /// The period of a `deadline` or a `respond`.

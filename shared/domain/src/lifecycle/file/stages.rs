@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{Entries, Later, Word};
+use super::{Entries, Word};
 use crate::expr::ConditionSource;
 use crate::yaml::Spanned;
 
@@ -33,8 +33,8 @@ pub struct Stage {
     /// Who takes the customer over on entry, and says so.
     pub handoff: Option<Handoff>,
     /// Playbooks that run on entry.
-    #[schemars(skip)]
-    pub on_enter: Later,
+    #[serde(default)]
+    pub on_enter: Vec<Word>,
     /// Milestones inside the stage.
     #[serde(default)]
     pub checkpoints: Entries<Checkpoint>,

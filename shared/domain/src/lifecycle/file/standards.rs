@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use super::{Later, Word};
+use super::Word;
 use crate::expr::ConditionSource;
 use crate::yaml::Spanned;
 
@@ -24,9 +24,8 @@ pub struct Standard {
     pub respond: Option<Spanned<Respond>>,
     /// Nobody stays in a stage beyond its `stuck` (or `target`) time.
     pub stage_overdue: Option<StageChoice>,
-    /// No task stays open beyond its due time.
-    #[schemars(skip)]
-    pub task_overdue: Later,
+    /// No task stays open beyond its due time: `any`, or those of a list of playbooks.
+    pub task_overdue: Option<StageChoice>,
     /// Steps in an order.
     pub sequence: Option<Spanned<Sequence>>,
     /// A condition that must hold: a no is a breach, and what is unknown cannot be told.
@@ -99,12 +98,12 @@ pub struct Silence {
     pub limit: Word,
 }
 
-/// `any`, or a list of stages.
+/// `any`, or a list of stages (of playbooks, for `task_overdue`).
 #[derive(Debug)]
 pub enum StageChoice {
-    /// Every stage that has a target.
+    /// Every stage that has a target, or every playbook.
     Any,
-    /// These stages.
+    /// These.
     Listed(Vec<Word>),
 }
 
@@ -114,13 +113,13 @@ impl<'de> Deserialize<'de> for StageChoice {
         impl<'de> Visitor<'de> for ChoiceVisitor {
             type Value = StageChoice;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("`any`, or a list of stages")
+                f.write_str("`any`, or a list of names")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StageChoice, E> {
                 match text {
                     "any" => Ok(StageChoice::Any),
                     other => {
-                        Err(E::custom(format!("`{other}` is neither `any` nor a list of stages")))
+                        Err(E::custom(format!("`{other}` is neither `any` nor a list of names")))
                     }
                 }
             }

@@ -1,9 +1,29 @@
 //! Routes and receivers: who hears of what.
 
+use super::playbooks::{names_of, purposes, task_owners};
 use super::risk::risk_bands;
 use super::{Known, Loader, text};
 use crate::lifecycle::file::{self, File, Word};
 use crate::lifecycle::{Receiver, Route, Stage, Standard};
+
+/// Kinds of decisions that a route may name.
+const KINDS: [&str; 9] =
+    ["stage", "risk", "finding", "checkpoint", "handoff", "release", "task", "playbook", "message"];
+/// Values of the label `state`.
+const STATES: [&str; 12] = [
+    "open",
+    "closed",
+    "pending",
+    "acknowledged",
+    "released",
+    "rise",
+    "done",
+    "overdue",
+    "snoozed",
+    "reassigned",
+    "reopened",
+    "escalated",
+];
 
 impl Loader<'_> {
     pub(super) fn alerts(
@@ -73,9 +93,7 @@ impl Loader<'_> {
     ) {
         let stage_names = || stages.iter().map(|stage| stage.name.as_str()).collect();
         let (kind, names): (&'static str, Vec<&str>) = match label.value.as_str() {
-            "kind" => {
-                ("kind", vec!["stage", "risk", "finding", "checkpoint", "handoff", "release"])
-            }
+            "kind" => ("kind", KINDS.to_vec()),
             "severity" => ("severity", vec!["low", "medium", "high", "critical"]),
             "stage" | "from" => ("stage", stage_names()),
             "standard" => ("standard", standards.iter().map(|s| s.name.as_str()).collect()),
@@ -84,12 +102,14 @@ impl Loader<'_> {
                 let segments = file.segments.0.iter();
                 ("segment", segments.map(|(name, _)| name.value.as_str()).collect())
             }
-            "state" => {
-                ("state", vec!["open", "closed", "pending", "acknowledged", "released", "rise"])
-            }
+            "playbook" => ("playbook", names_of(&file.playbooks)),
+            "owner" => ("owner", task_owners(file)),
+            "purpose" => ("purpose", purposes(file)),
+            "state" => ("state", STATES.to_vec()),
             _ => {
                 let labels = vec![
                     "kind", "severity", "stage", "from", "standard", "band", "segment", "state",
+                    "playbook", "owner", "purpose",
                 ];
                 self.find(label, &Known { kind: "label", names: labels });
                 return;

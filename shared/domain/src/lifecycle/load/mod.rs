@@ -4,6 +4,7 @@ mod alerts;
 mod feeds;
 mod metrics;
 mod overlays;
+mod playbooks;
 mod risk;
 mod scores;
 mod stages;
@@ -103,7 +104,6 @@ impl<'a> Loader<'a> {
             }
             _ => {}
         }
-        self.refuse(&file.playbooks, "playbooks");
         let calendar = self.calendar(&file.workspace);
         let subject = file.subject.as_ref().map_or(Subject::Account, |subject| subject.value);
         let traits = self.traits(file);
@@ -134,11 +134,14 @@ impl<'a> Loader<'a> {
         );
         declare(&mut self.scope, "stage.days", Type::Number, Slot::StageDays, false);
         let standards = self.standards(file, &stages, &traits, &mut measures);
+        let playbooks = self.playbooks(file, &stages, &standards);
         let feeds = self.feeds(file, subject);
         let (routes, receivers) = self.alerts(file, &stages, &standards);
+        let messages_to = self.messages(file, &receivers);
         let base = Rules {
             stages: stages.into_iter().map(Arc::new).collect(),
             standards: standards.into_iter().map(Arc::new).collect(),
+            playbooks: playbooks.into_iter().map(Arc::new).collect(),
             health,
         };
         let overlays::Loaded { applies, rules, variants } =
@@ -172,6 +175,8 @@ impl<'a> Loader<'a> {
             stakes,
             rise_alert,
             standards: base.standards,
+            playbooks: base.playbooks,
+            messages_to,
             feeds,
             overlays: applies,
             rules,
@@ -475,5 +480,14 @@ fn is_sub_day(metrics: &[Metric], all: &Rules) -> bool {
         .standards
         .iter()
         .flat_map(|standard| [standard.promise.period(), standard.grace].into_iter().flatten());
-    windows.map(Period::Elapsed).chain(of_stages).chain(of_standards).any(Period::is_sub_day)
+    let of_tasks = all.playbooks.iter().flat_map(|playbook| playbook.steps.iter());
+    let of_tasks = of_tasks.filter_map(|step| step.task()).flat_map(|task| {
+        task.due.into_iter().chain(task.escalate.iter().map(|escalation| escalation.after))
+    });
+    windows
+        .map(Period::Elapsed)
+        .chain(of_stages)
+        .chain(of_standards)
+        .chain(of_tasks)
+        .any(Period::is_sub_day)
 }

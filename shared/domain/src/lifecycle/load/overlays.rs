@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::{Known, Loader};
 use crate::expr::{Condition, Name};
 use crate::lifecycle::file::{
-    self, FactorOverlay, File, HealthOverlay, StageOverlay, StandardOverlay, Word,
+    self, FactorOverlay, File, HealthOverlay, PlaybookOverlay, StageOverlay, StandardOverlay, Word,
 };
 use crate::lifecycle::names::Slot;
-use crate::lifecycle::{Promise, Rules, Scorecard, Segment, Stage, Standard};
+use crate::lifecycle::{
+    Action, Playbook, Promise, Rules, Scorecard, Segment, Stage, Standard, TaskRule,
+};
 use crate::period::Period;
 
 /// The most overlays: each doubles the combinations that are worked out.
@@ -28,6 +30,7 @@ type Timed<'w> = (&'w Option<Word>, fn(&mut Stage) -> &mut Option<Period>);
 struct Changes {
     stages: Patches<Stage>,
     standards: Patches<Standard>,
+    playbooks: Patches<Playbook>,
     health: Patches<Scorecard>,
 }
 
@@ -60,24 +63,30 @@ impl Loader<'_> {
             for (name, written) in &overlay.standards.0 {
                 self.overlay_standard(index, name, written, &base, &mut changes.standards);
             }
+            for (name, written) in &overlay.playbooks.0 {
+                self.overlay_playbook(index, name, written, &base, &mut changes.playbooks);
+            }
             if let Some(written) = &overlay.health {
                 self.overlay_health(index, written, &base, &mut changes.health);
             }
         }
         let stages = combine(&base.stages, &changes.stages);
         let standards = combine(&base.standards, &changes.standards);
+        let playbooks = combine(&base.playbooks, &changes.playbooks);
         let cards = combine(base.health.as_slice(), &changes.health);
         self.combined(file, &stages, &cards);
         let rules = (0..1_usize << file.overlays.len().min(MAX_OVERLAYS))
             .map(|mask| Rules {
                 stages: pick(&stages, mask),
                 standards: pick(&standards, mask),
+                playbooks: pick(&playbooks, mask),
                 health: pick(&cards, mask).pop(),
             })
             .collect();
         let variants = Rules {
             stages: stages.iter().flat_map(Variants::each).collect(),
             standards: standards.iter().flat_map(Variants::each).collect(),
+            playbooks: playbooks.iter().flat_map(Variants::each).collect(),
             health: None,
         };
         Loaded { applies, rules, variants }
@@ -238,6 +247,47 @@ impl Loader<'_> {
         }
         if let Some(owner) = written.owner.as_ref().map(|word| self.owner(word)) {
             add(Box::new(move |standard| standard.owner.clone_from(&owner)));
+        }
+    }
+
+    fn overlay_playbook(
+        &mut self,
+        overlay: usize,
+        name: &Word,
+        written: &PlaybookOverlay,
+        base: &Rules,
+        patches: &mut Patches<Playbook>,
+    ) {
+        let names = base.playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
+        let Some(index) = self.find(name, &Known { kind: "playbook", names }) else { return };
+        let steps = &base.playbooks[index].steps;
+        for (task, written) in &written.tasks.0 {
+            let tasks = steps.iter().filter(|step| step.task().is_some());
+            let names = tasks.map(|step| step.name.as_str()).collect();
+            if self.find(task, &Known { kind: "task", names }).is_none() {
+                continue;
+            }
+            let Some(at) = steps.iter().position(|step| step.name == task.value) else { continue };
+            let mut add = |patch: Patch<TaskRule>| {
+                patches.push((
+                    overlay,
+                    index,
+                    Box::new(move |playbook| {
+                        if let Action::Task(task) = &mut playbook.steps[at].action {
+                            patch(task);
+                        }
+                    }),
+                ));
+            };
+            if let Some(due) = written.due.as_ref().and_then(|word| self.period(word)) {
+                add(Box::new(move |task| task.due = Some(due)));
+            }
+            if let Some(owner) = written.owner.as_ref().map(|word| self.owner(word)) {
+                add(Box::new(move |task| task.owner.clone_from(&owner)));
+            }
+            if let Some(priority) = written.priority.as_ref().map(|priority| priority.value) {
+                add(Box::new(move |task| task.priority = priority));
+            }
         }
     }
 

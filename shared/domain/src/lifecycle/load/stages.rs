@@ -58,7 +58,10 @@ impl Loader<'_> {
             Known { kind: "metric", names: metrics.iter().map(|m| m.name.as_str()).collect() };
         let mut stages = Vec::new();
         for (name, written) in &file.stages.0 {
-            self.refuse(&written.on_enter, "on_enter");
+            for word in &written.on_enter {
+                let names = file.playbooks.0.iter().map(|(name, _)| name.value.as_str()).collect();
+                self.find(word, &Known { kind: "playbook", names });
+            }
             let enter = written.enter.as_ref().and_then(|enter| {
                 for stage in enter.from.iter().flatten() {
                     self.find(stage, &known);
@@ -119,6 +122,7 @@ impl Loader<'_> {
                     ack_within: handoff.ack_within.as_ref().and_then(|word| self.period(word)),
                 }),
                 checkpoints: self.checkpoints(written),
+                on_enter: written.on_enter.iter().map(text).collect(),
             });
         }
         stages

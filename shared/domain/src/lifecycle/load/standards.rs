@@ -32,7 +32,6 @@ impl Loader<'_> {
         for (name, written) in &file.standards.0 {
             let location = written.referenced;
             let written = &written.value;
-            self.refuse(&written.task_overdue, "task_overdue");
             let only_if = match &written.only_if {
                 None => None,
                 Some(source) => match self.condition(source) {
@@ -51,7 +50,7 @@ impl Loader<'_> {
             }
             let grace = written.grace.as_ref().map(|word| self.period(word));
             let reopen_within = written.reopen_within.as_ref().map(|word| self.period(word));
-            let Some(promise) = self.promise(written, &location, &names, measures) else {
+            let Some(promise) = self.promise(file, written, &location, &names, measures) else {
                 continue;
             };
             standards.push(Standard {
@@ -69,6 +68,7 @@ impl Loader<'_> {
 
     fn promise(
         &mut self,
+        file: &File,
         written: &file::Standard,
         location: &Location,
         names: &Names<'_>,
@@ -82,10 +82,10 @@ impl Loader<'_> {
             written.stage_overdue.is_some(),
             written.sequence.is_some(),
             written.holds.is_some(),
+            written.task_overdue.is_some(),
         ];
         match given.iter().filter(|given| **given).count() {
-            1 if written.task_overdue.is_none() => {}
-            0 if written.task_overdue.is_some() => return None,
+            1 => {}
             _ => {
                 let words = "deadline, silence, required, respond, stage_overdue, task_overdue, \
                              sequence, holds";
@@ -145,6 +145,9 @@ impl Loader<'_> {
             let found: Vec<Option<usize>> =
                 required.iter().map(|word| self.find(word, &known)).collect();
             return found.into_iter().collect::<Option<Vec<usize>>>().map(Promise::Required);
+        }
+        if let Some(choice) = &written.task_overdue {
+            return self.task_overdue(file, choice);
         }
         self.stage_overdue(written.stage_overdue.as_ref()?, names.stages)
     }
@@ -268,5 +271,21 @@ impl Loader<'_> {
             }
         };
         Some(Promise::StageOverdue(stages))
+    }
+
+    fn task_overdue(&mut self, file: &File, choice: &file::StageChoice) -> Option<Promise> {
+        let names: Vec<&str> =
+            file.playbooks.0.iter().map(|(name, _)| name.value.as_str()).collect();
+        let chosen = match choice {
+            file::StageChoice::Any => names.iter().map(|name| (*name).to_owned()).collect(),
+            file::StageChoice::Listed(list) => {
+                let known = Known { kind: "playbook", names };
+                for word in list {
+                    self.find(word, &known)?;
+                }
+                list.iter().map(text).collect()
+            }
+        };
+        Some(Promise::TaskOverdue(chosen))
     }
 }
