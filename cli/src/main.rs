@@ -9,8 +9,8 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    apply, audit, by_hand, cases, dev, erase, eval, explain, export, history, import, init, keys,
-    model, plan, quarantine, run, schema, secrets, simulate, validate,
+    alerts, apply, audit, by_hand, cases, dev, erase, eval, explain, export, history, import, init,
+    keys, model, plan, quarantine, run, schema, secrets, simulate, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -55,6 +55,8 @@ enum Command {
     Move(by_hand::MoveArgs),
     Release(by_hand::ReleaseArgs),
     Ack(by_hand::AckArgs),
+    Alerts(alerts::AlertsArgs),
+    Silence(alerts::SilenceArgs),
     Secrets(secrets::SecretsArgs),
     Quarantine(quarantine::QuarantineArgs),
     Erase(erase::EraseArgs),
@@ -125,6 +127,8 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Move(args) => by_hand::move_customer(args).await,
         Command::Release(args) => by_hand::release(args).await,
         Command::Ack(args) => by_hand::acknowledge(args).await,
+        Command::Alerts(args) => alerts::alerts(args).await,
+        Command::Silence(args) => alerts::silence(args).await,
         Command::Secrets(args) => secrets::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Erase(args) => erase::run(args).await,

@@ -620,6 +620,8 @@ async fn the_document_describes_every_route() {
     assert_eq!(
         listed,
         BTreeSet::from([
+            "/api/alerts",
+            "/api/alerts/{group}/ack",
             "/api/customers",
             "/api/customers/{id}",
             "/api/customers/{id}/events",
@@ -631,6 +633,7 @@ async fn the_document_describes_every_route() {
             "/api/feeds",
             "/api/findings",
             "/api/lifecycle",
+            "/api/notifications",
             "/api/openapi.json",
             "/api/privacy/export/{id}",
             "/api/privacy/requests",
@@ -639,6 +642,8 @@ async fn the_document_describes_every_route() {
             "/api/quarantine/replay",
             "/api/quarantine/{id}",
             "/api/quarantine/{id}/replay",
+            "/api/silences",
+            "/api/silences/{id}",
             "/api/stages",
         ])
     );

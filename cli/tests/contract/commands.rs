@@ -63,6 +63,8 @@ fn help_and_version_are_answers() {
         "simulate",
         "run",
         "keys",
+        "alerts",
+        "silence",
         "secrets",
         "quarantine",
         "erase",

@@ -164,7 +164,11 @@ async fn decide(
     }
 }
 
-fn by(headers: &HeaderMap, body: &[u8], caller: Option<&Caller>) -> Result<Author, Problem> {
+pub(crate) fn by(
+    headers: &HeaderMap,
+    body: &[u8],
+    caller: Option<&Caller>,
+) -> Result<Author, Problem> {
     let by: By = match body.iter().all(u8::is_ascii_whitespace) {
         true if is_json(headers) || headers.contains_key("x-author") || caller.is_some() => {
             By::default()
@@ -175,7 +179,11 @@ fn by(headers: &HeaderMap, body: &[u8], caller: Option<&Caller>) -> Result<Autho
     Ok(by_hand::author(who.as_deref(), by.reason.as_deref(), NeedsReason::No)?)
 }
 
-fn who(body: Option<&str>, headers: &HeaderMap, caller: Option<&Caller>) -> Option<String> {
+pub(crate) fn who(
+    body: Option<&str>,
+    headers: &HeaderMap,
+    caller: Option<&Caller>,
+) -> Option<String> {
     let header = || headers.get("x-author").and_then(|value| value.to_str().ok());
     let caller = || caller.map(|Caller(arn)| arn.as_str());
     body.or_else(header).or_else(caller).map(str::to_owned)
@@ -187,7 +195,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
 }
 
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
     if !is_json(headers) {
         return Err(Problem::media_type());
     }

@@ -13,6 +13,7 @@
 
 #![allow(unused_qualifications, reason = "what `utoipa` expands to has them")]
 
+mod alerts;
 mod by_hand;
 mod customer;
 mod customers;
@@ -29,6 +30,7 @@ mod problem;
 mod quarantine;
 mod reason;
 mod router;
+mod silences;
 mod stages;
 
 use platform::handoff::Handoff;

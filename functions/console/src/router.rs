@@ -15,8 +15,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
 use crate::{
-    App, by_hand, customer, customers, events, explain, feeds, findings, journal, lifecycle,
-    privacy, quarantine, stages,
+    App, alerts, by_hand, customer, customers, events, explain, feeds, findings, journal,
+    lifecycle, privacy, quarantine, silences, stages,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -32,6 +32,7 @@ use crate::{
     tags(
         (name = "customers", description = "Customers, and what was decided about them."),
         (name = "findings", description = "Breaches of what the company promised itself."),
+        (name = "alerts", description = "Groups of alerts, silences, and what was sent."),
         (name = "quarantine", description = "What could not be taken, to be taken again or dropped."),
         (name = "privacy", description = "To erase, to suppress, to tell what is held."),
         (name = "workspace", description = "The lifecycle file, the sources of events, this document.")
@@ -84,6 +85,11 @@ routes! {
     "/api/customers/{id}/explain" get explain::explain_customer;
     "/api/customers/{id}/events" get events::events;
     "/api/findings" get findings::findings;
+    "/api/alerts" get alerts::alerts;
+    "/api/alerts/{group}/ack" post alerts::acknowledge_alerts;
+    "/api/silences" get silences::silences, post silences::add_silence;
+    "/api/silences/{id}" delete silences::end_silence;
+    "/api/notifications" get alerts::notifications;
     "/api/feeds" get feeds::feeds;
     "/api/quarantine" get quarantine::quarantine;
     "/api/quarantine/replay" post quarantine::replay_quarantine;

@@ -182,6 +182,7 @@ impl Store {
         for list in ["findings#open", "findings#closed"] {
             self.erase_findings(list, key).await?;
         }
+        self.erase_alerts(key, erasure.now).await?;
         for found in self.query_all_control(&format!("sent#{key}")).await? {
             let sk = Reader { table: "control", item: &found }.text("sk")?;
             self.delete_control(&format!("sent#{key}"), sk).await?;

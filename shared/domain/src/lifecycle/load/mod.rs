@@ -135,7 +135,7 @@ impl<'a> Loader<'a> {
         declare(&mut self.scope, "stage.days", Type::Number, Slot::StageDays, false);
         let standards = self.standards(file, &stages, &traits, &mut measures);
         let feeds = self.feeds(file, subject);
-        let (routes, receivers) = self.alerts(file, &stages, &standards);
+        let alerts = self.alerts(file, &stages, &standards, &traits);
         let base = Rules {
             stages: stages.into_iter().map(Arc::new).collect(),
             standards: standards.into_iter().map(Arc::new).collect(),
@@ -176,8 +176,10 @@ impl<'a> Loader<'a> {
             overlays: applies,
             rules,
             variants,
-            routes,
-            receivers,
+            routes: alerts.routes,
+            receivers: alerts.receivers,
+            inhibit: alerts.inhibit,
+            label_traits: alerts.label_traits,
             is_sub_day,
             warnings: Vec::new(),
         }
