@@ -621,7 +621,7 @@ async fn the_document_describes_every_route() {
         listed,
         BTreeSet::from([
             "/api/alerts",
-            "/api/alerts/{group}/ack",
+            "/api/alerts/{id}/ack",
             "/api/customers",
             "/api/customers/{id}",
             "/api/customers/{id}/events",

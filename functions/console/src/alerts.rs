@@ -175,9 +175,9 @@ pub(crate) async fn alerts(
 /// joins it, or all of it is over.
 #[utoipa::path(
     post,
-    path = "/api/alerts/{group}/ack",
+    path = "/api/alerts/{id}/ack",
     tag = "alerts",
-    params(("group" = String, Path, description = "The group's id.")),
+    params(("id" = String, Path, description = "The group's id.")),
     request_body = By,
     responses((status = 200, description = "The group as it now is.", body = AlertGroup), Errors, ItemErrors, ActionErrors)
 )]

@@ -86,7 +86,7 @@ routes! {
     "/api/customers/{id}/events" get events::events;
     "/api/findings" get findings::findings;
     "/api/alerts" get alerts::alerts;
-    "/api/alerts/{group}/ack" post alerts::acknowledge_alerts;
+    "/api/alerts/{id}/ack" post alerts::acknowledge_alerts;
     "/api/silences" get silences::silences, post silences::add_silence;
     "/api/silences/{id}" delete silences::end_silence;
     "/api/notifications" get alerts::notifications;
