@@ -6,6 +6,7 @@
 //! goes by; [`by_hand`] is what people decide, [`cases`] is `lifecycle test`, [`model`] is `train`,
 //! `score` and `alive`. The others are the commands of their names.
 
+pub mod alerts;
 pub mod apply;
 pub mod audit;
 pub mod by_hand;

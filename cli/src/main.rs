@@ -9,8 +9,8 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    apply, audit, by_hand, cases, dev, erase, eval, explain, export, finding, history, import,
-    init, keys, model, plan, quarantine, run, schema, secrets, simulate, tasks, validate,
+    alerts, apply, audit, by_hand, cases, dev, erase, eval, explain, export, finding, history,
+    import, init, keys, model, plan, quarantine, run, schema, secrets, simulate, tasks, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -60,6 +60,8 @@ enum Command {
     Adherence(finding::AdherenceArgs),
     Tasks(tasks::TasksArgs),
     Task(tasks::TaskArgs),
+    Alerts(alerts::AlertsArgs),
+    Silence(alerts::SilenceArgs),
     Secrets(secrets::SecretsArgs),
     Quarantine(quarantine::QuarantineArgs),
     Erase(erase::EraseArgs),
@@ -135,6 +137,8 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Adherence(args) => finding::adherence(args).await,
         Command::Tasks(args) => tasks::list(args).await,
         Command::Task(args) => tasks::act(args).await,
+        Command::Alerts(args) => alerts::alerts(args).await,
+        Command::Silence(args) => alerts::silence(args).await,
         Command::Secrets(args) => secrets::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Erase(args) => erase::run(args).await,

@@ -291,6 +291,16 @@ impl Pack {
         }
     }
 
+    /// Does what is due of groups of alerts, as the minute's schedule does.
+    ///
+    /// # Errors
+    /// When the tables cannot be used.
+    pub async fn tick(&self) -> Result<Told> {
+        let app = Arc::clone(&self.notify.read().unwrap_or_else(PoisonError::into_inner));
+        let answer = notify::tick(&app).await?;
+        Ok(Told { visited: answer.visited, changed: answer.published })
+    }
+
     /// What each function was billed for.
     #[must_use]
     pub fn capacity(&self) -> Vec<CapacityRow> {

@@ -91,6 +91,9 @@ pub async fn keep_running(pack: &Pack, file: &WatchedFile, schedules: bool) -> R
         if let Err(error) = pack.tell().await {
             tracing::error!(error = format!("{error:#}"), "the journal's stream could not be told");
         }
+        if schedules && let Err(error) = pack.tick().await {
+            tracing::error!(error = format!("{error:#}"), "alerts that are due could not be told");
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 
 use super::ClockKind;
 use super::schedule::WatchedFile;
-use crate::pack::{Pack, SweepFunction};
+use crate::pack::{Pack, SweepFunction, Told};
 
 struct Dev {
     pack: Arc<Pack>,
@@ -138,8 +138,16 @@ async fn run(State(dev): State<Arc<Dev>>, Path(function): Path<String>, body: St
         return failed(&error);
     }
     if function == "notify" {
-        return match dev.pack.tell().await {
-            Ok(told) => Json(told).into_response(),
+        // The stream first: what it brings may be due at once.
+        let told = match dev.pack.tell().await {
+            Ok(told) => told,
+            Err(error) => return failed(&error),
+        };
+        return match dev.pack.tick().await {
+            Ok(due) => {
+                let (visited, changed) = (told.visited + due.visited, told.changed + due.changed);
+                Json(Told { visited, changed }).into_response()
+            }
             Err(error) => failed(&error),
         };
     }

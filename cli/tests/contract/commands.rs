@@ -74,6 +74,8 @@ fn help_and_version_are_answers() {
         "simulate",
         "run",
         "keys",
+        "alerts",
+        "silence",
         "secrets",
         "tasks",
         "task",

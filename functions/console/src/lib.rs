@@ -14,6 +14,7 @@
 #![allow(unused_qualifications, reason = "what `utoipa` expands to has them")]
 
 mod adherence;
+mod alerts;
 mod by_hand;
 mod customer;
 mod customers;
@@ -30,6 +31,7 @@ mod problem;
 mod quarantine;
 mod reason;
 mod router;
+mod silences;
 mod stages;
 mod task_actions;
 pub mod tasks;

@@ -15,8 +15,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
 use crate::{
-    App, adherence, by_hand, customer, customers, events, explain, feeds, findings, journal,
-    lifecycle, privacy, quarantine, stages, task_actions, tasks, waivers,
+    App, adherence, alerts, by_hand, customer, customers, events, explain, feeds, findings,
+    journal, lifecycle, privacy, quarantine, silences, stages, task_actions, tasks, waivers,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -33,6 +33,7 @@ use crate::{
         (name = "customers", description = "Customers, and what was decided about them."),
         (name = "findings", description = "Breaches of what the company promised itself."),
         (name = "tasks", description = "What playbooks ask people to do."),
+        (name = "alerts", description = "Groups of alerts, silences, and what was sent."),
         (name = "quarantine", description = "What could not be taken, to be taken again or dropped."),
         (name = "privacy", description = "To erase, to suppress, to tell what is held."),
         (name = "workspace", description = "The lifecycle file, the sources of events, this document.")
@@ -96,6 +97,11 @@ routes! {
     "/api/findings" get findings::findings;
     "/api/waivers" get waivers::waivers;
     "/api/adherence" get adherence::adherence;
+    "/api/alerts" get alerts::alerts;
+    "/api/alerts/{id}/ack" post alerts::acknowledge_alerts;
+    "/api/silences" get silences::silences, post silences::add_silence;
+    "/api/silences/{id}" delete silences::end_silence;
+    "/api/notifications" get alerts::notifications;
     "/api/feeds" get feeds::feeds;
     "/api/quarantine" get quarantine::quarantine;
     "/api/quarantine/replay" post quarantine::replay_quarantine;

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
         let (app, telemetry) = (Arc::clone(&app), telemetry.clone());
         async move {
             let work = Box::pin(async {
-                let answer = notify::handle(&app, event.payload.expected()?).await;
+                let answer = notify::handle_any(&app, event.payload.expected()?).await;
                 answer.map_err(|error| failure("StoreError", &error))
             });
             telemetry.measure(&app.store, work, notify::Answer::counts).await

@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use domain::alerting::{Arrival, Group, Matcher, Mutes, Policy, Silence, next};
 use domain::customer::{Customer, Profile, StageState};
 use domain::decide::{decide, next_due, step};
 use domain::event::Event;
@@ -13,6 +14,7 @@ use domain::facts::Facts;
 use domain::fold::{Scope, fold, scope};
 use domain::lifecycle::presets::PRESETS;
 use domain::lifecycle::{Lifecycle, load};
+use domain::period::Period;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 
@@ -121,9 +123,76 @@ fn deciding(c: &mut Criterion) {
     group.finish();
 }
 
+const ALERTS: &str = "
+version: 1
+workspace: { timezone: Europe/Berlin }
+traits: { csm: email? }
+metrics: { logins: { count: login, over: 7d } }
+stages: { active: { enter: { when: metrics.logins > 0, priority: 1 } } }
+standards: { known: { required: [traits.csm], severity: high, owner: ops } }
+alerts:
+  group_by: [standard]
+  repeat_interval: 1 workday
+  routes: [{ to: team, escalate: [{ after: 4h, to: team }] }]
+  receivers: { team: { sns: team, quiet: \"20:00-07:00\" } }
+";
+
+fn arrival(number: u64) -> Arrival {
+    let labels = [("kind", "finding"), ("standard", "known"), ("severity", "high")];
+    let customer = format!("customer-{number}");
+    Arrival {
+        key: customer.clone(),
+        customer: customer.clone(),
+        name: customer,
+        alert: "finding.known".to_owned(),
+        headline: "standard known breached".to_owned(),
+        labels: labels.map(|(label, value)| (label.to_owned(), vec![value.to_owned()])).into(),
+        seq: number,
+        at: now(),
+    }
+}
+
+fn alerting(c: &mut Criterion) {
+    let lifecycle = lifecycle(ALERTS);
+    let route = &lifecycle.routes[0];
+    let by = ["standard".to_owned()];
+    let mut full = Group::new(route, &by, &arrival(0).labels, now());
+    for number in 0..10_000 {
+        full.fire(&arrival(number), None, now());
+    }
+    let until = now() + SignedDuration::from_hours(1);
+    let matchers = vec![Matcher::parse("customer=customer-7").expect("a matcher")];
+    let who = (Some("kim"), Some("away"));
+    let silence = Silence::checked("s".to_owned(), matchers, who, (now(), until), now());
+    let silences = [silence.expect("a silence")];
+    let policy = Policy::of(&full, &lifecycle, None).expect("there is a receiver");
+    let mut group = c.benchmark_group("alerts");
+    for (name, silences) in [("no silence", &silences[..0]), ("a silence", &silences[..])] {
+        let mutes = Mutes { silences, rules: &[], sources: &[], now: now() };
+        group.bench_function(format!("what is due of 10,000 alerts, {name}"), |bench| {
+            bench.iter(|| next(black_box(&full), &mutes, &policy, black_box(now())));
+        });
+    }
+    let next_one = arrival(20_000);
+    group.bench_function("one more alert of 10,000", |bench| {
+        bench.iter(|| {
+            let mut group = full.clone();
+            group.fire(black_box(&next_one), None, now())
+        });
+    });
+    // Over the night in which clocks go forward, and a year.
+    let friday: Timestamp = "2026-03-27T08:00:00Z".parse().expect("an instant");
+    for days in [1, 10, 250] {
+        group.bench_function(format!("{days} working days across daylight saving"), |bench| {
+            bench.iter(|| lifecycle.calendar.after(black_box(friday), Period::Workdays(days)));
+        });
+    }
+    group.finish();
+}
+
 fn loading(c: &mut Criterion) {
     c.bench_function("load b2b-saas", |bench| bench.iter(|| load(black_box(PRESETS[0].source))));
 }
 
-criterion_group!(benches, folding, deciding, loading);
+criterion_group!(benches, folding, deciding, alerting, loading);
 criterion_main!(benches);

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::customer::{Customer, Scalar};
@@ -19,12 +21,16 @@ use crate::task;
 use crate::template::Channel;
 
 /// SNS takes subjects of fewer than 100 characters.
-const MAX_SUBJECT_CHARS: usize = 99;
+pub(crate) const MAX_SUBJECT_CHARS: usize = 99;
 /// SNS takes 262,144 bytes in all; a text for people never needs more than this.
-const MAX_TEXT_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// The labels that filter policies of subscriptions may ask for.
+pub(crate) const FILTERED: [&str; 8] =
+    ["kind", "severity", "stage", "from", "standard", "band", "state", "checkpoint"];
 
 /// A message for one receiver.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// The name of the SNS topic.
     pub topic: String,
@@ -39,14 +45,14 @@ pub struct Alert {
 }
 
 /// Labels of a decision; `segment` may have many values, the others one.
-pub type Labels = BTreeMap<&'static str, Vec<String>>;
+pub type Labels = BTreeMap<String, Vec<String>>;
 
 /// The labels an entry has by itself; with those of its customer they are [`labels`].
 fn own_labels(entry: &JournalEntry) -> Labels {
     let mut labels = Labels::new();
-    let mut put = |label, value: Option<&str>| {
+    let mut put = |label: &str, value: Option<&str>| {
         if let Some(value) = value {
-            labels.insert(label, vec![value.to_owned()]);
+            labels.insert(label.to_owned(), vec![value.to_owned()]);
         }
     };
     put("kind", Some(entry.kind.as_str()));
@@ -90,22 +96,119 @@ fn own_labels(entry: &JournalEntry) -> Labels {
 pub fn labels(entry: &JournalEntry, customer: &Customer, lifecycle: &Lifecycle) -> Labels {
     let mut labels = own_labels(entry);
     if let (Some(stage), true) = (&customer.status.stage, entry.kind != ChangeKind::Stage) {
-        labels.insert("stage", vec![stage.name.clone()]);
+        labels.insert("stage".to_owned(), vec![stage.name.clone()]);
     }
     let facts = Facts::new(customer, lifecycle, entry.at);
     if let Some(standard) = standard_of(entry, &facts) {
-        labels.insert("severity", vec![standard.severity.as_str().to_owned()]);
+        labels.insert("severity".to_owned(), vec![standard.severity.as_str().to_owned()]);
     }
     if let Some(severity) = severity_of_step(entry, &facts) {
-        labels.insert("severity", vec![severity.as_str().to_owned()]);
+        labels.insert("severity".to_owned(), vec![severity.as_str().to_owned()]);
     }
-    if let Some(owner) = owner_of_task(entry, &facts) {
-        labels.insert("owner", vec![owner]);
+    if let Some(owner) = owner(entry, customer, &facts) {
+        labels.insert("owner".to_owned(), vec![owner]);
     }
+    labels.extend(labels_of_customer(customer, &facts));
+    labels
+}
+
+/// The segments a customer is in, and the traits that some rule of the alerts names.
+fn labels_of_customer(customer: &Customer, facts: &Facts<'_>) -> Labels {
+    let lifecycle = facts.lifecycle;
     let segments = lifecycle.segments.iter();
     let inside = segments.filter(|segment| facts.answer(&segment.condition) == Truth::Yes);
-    labels.insert("segment", inside.map(|segment| segment.name.clone()).collect());
+    let inside = inside.map(|segment| segment.name.clone()).collect();
+    let mut labels = Labels::from([("segment".to_owned(), inside)]);
+    for name in &lifecycle.label_traits {
+        let told = customer.profile.traits.get(name).map(|state| &state.value);
+        let value = match told {
+            Some(Scalar::Text(text)) => one_line(text),
+            Some(Scalar::Number(number)) => number.to_string(),
+            Some(Scalar::YesNo(flag)) => flag.to_string(),
+            Some(Scalar::Null) | None => continue,
+        };
+        labels.insert(name.clone(), vec![value]);
+    }
     labels
+}
+
+/// The labels of everything that is so of a customer now: its stage, its band of risk, each open
+/// finding, and a handoff that waits. What mutes another alert of the same customer is one of these,
+/// whether or not anybody is told of it.
+#[must_use]
+pub fn standing(
+    customer_id: &str,
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Vec<Labels> {
+    let facts = Facts::new(customer, lifecycle, now);
+    let mut common = labels_of_customer(customer, &facts);
+    common.insert("customer".to_owned(), vec![customer_id.to_owned()]);
+    let status = &customer.status;
+    if let Some(stage) = &status.stage {
+        common.insert("stage".to_owned(), vec![stage.name.clone()]);
+    }
+    let with = |labels: &[(&str, &str)]| {
+        let own =
+            labels.iter().map(|(label, value)| ((*label).to_owned(), vec![(*value).to_owned()]));
+        let mut labels = common.clone();
+        labels.extend(own);
+        labels
+    };
+    let mut all = Vec::new();
+    if status.stage.is_some() {
+        all.push(with(&[("kind", "stage")]));
+    }
+    if let Some(risk) = &status.risk {
+        all.push(with(&[("kind", "risk"), ("band", &risk.band)]));
+    }
+    for open in &status.findings {
+        let standard = facts.rules().standard(&open.standard);
+        let severity = standard.map_or("", |standard| standard.severity.as_str());
+        all.push(with(&[
+            ("kind", "finding"),
+            ("standard", &open.standard),
+            ("severity", severity),
+            ("state", "open"),
+        ]));
+    }
+    if status.handoff.as_ref().is_some_and(|handoff| handoff.acknowledged.is_none()) {
+        all.push(with(&[("kind", "handoff"), ("state", "pending")]));
+    }
+    all
+}
+
+/// Who looks after what an entry is about.
+fn owner(entry: &JournalEntry, customer: &Customer, facts: &Facts<'_>) -> Option<String> {
+    let owner = match entry.kind {
+        ChangeKind::Finding
+        | ChangeKind::Met
+        | ChangeKind::Acknowledgement
+        | ChangeKind::Waiver => standard_of(entry, facts).map(|standard| standard.owner.clone()),
+        ChangeKind::Task => owner_of_task(entry, facts),
+        ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
+        ChangeKind::Stage
+        | ChangeKind::Risk
+        | ChangeKind::Checkpoint
+        | ChangeKind::Release
+        | ChangeKind::Revision
+        | ChangeKind::Playbook
+        | ChangeKind::Message => {
+            let stage = customer.status.stage.as_ref();
+            stage.and_then(|stage| facts.rules().stage(&stage.name)?.owner.clone())
+        }
+    };
+    owner.map(|owner| owner_name(&owner, customer))
+}
+
+/// A customer's name as it is told.
+#[must_use]
+pub fn name_of(customer_id: &str, customer: &Customer) -> String {
+    match customer.profile.traits.get("name").map(|state| &state.value) {
+        Some(Scalar::Text(name)) if !name.trim().is_empty() => one_line(name),
+        _ => one_line(customer_id),
+    }
 }
 
 /// The standard an entry of a finding is about, as it holds for the customer.
@@ -140,18 +243,32 @@ fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
 /// Whether any route may ask for an entry, as far as can be told without its customer.
 #[must_use]
 pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
-    if is_waived(entry) || entry.to.is_none() {
-        // It became a part of another customer, of which is told.
+    if is_waived(entry) {
         return false;
+    }
+    if entry.to.is_none() {
+        // It became a part of another customer, of which is told; alerts of it end.
+        return lifecycle.routes.iter().any(|route| route.grouping.is_some());
     }
     let labels = own_labels(entry);
     let is_open = |matcher: &(String, Vec<String>)| {
         // An overlay may change how severe a breach is.
-        let of_customer = matches!(matcher.0.as_str(), "segment" | "stage" | "severity" | "owner");
-        has(&labels, matcher) || (of_customer && !labels.contains_key(matcher.0.as_str()))
+        let of_entry = matches!(
+            matcher.0.as_str(),
+            "kind" | "from" | "band" | "state" | "checkpoint" | "standard" | "playbook" | "purpose"
+        );
+        has(&labels, matcher) || (!of_entry && !labels.contains_key(matcher.0.as_str()))
     };
     let may_ask = |route: &Route| asks(route, entry.kind) && route.matchers.iter().all(is_open);
-    lifecycle.routes.iter().any(may_ask)
+    // What ends was not asked for by what asks for its beginning, and what mutes is not told.
+    let is_end = matches!(
+        entry.to.as_deref(),
+        Some("closed" | "acknowledged" | "waived" | "done" | "snoozed")
+    );
+    let may_end = is_end || matches!(entry.kind, ChangeKind::Stage | ChangeKind::Risk);
+    let may_be_grouped = |route: &Route| route.grouping.is_some() && may_end;
+    lifecycle.routes.iter().any(|route| may_ask(route) || may_be_grouped(route))
+        || lifecycle.inhibit.iter().any(|rule| !rule.is_of_customer())
 }
 
 /// Whether an entry is of a breach that was mended while it was waived: nobody hears of that one.
@@ -166,6 +283,22 @@ fn asks(route: &Route, kind: ChangeKind) -> bool {
     !kind.is_quiet() || route.matchers.iter().any(|(label, _)| label == "kind")
 }
 
+/// The first route that matches.
+#[must_use]
+pub fn route_of<'l>(
+    kind: ChangeKind,
+    labels: &Labels,
+    lifecycle: &'l Lifecycle,
+) -> Option<&'l Route> {
+    let mut routes = lifecycle.routes.iter();
+    routes.find(|route| asks(route, kind) && matches(&route.matchers, labels))
+}
+
+/// Whether labels match all of these.
+pub(crate) fn matches(matchers: &[(String, Vec<String>)], labels: &Labels) -> bool {
+    matchers.iter().all(|matcher| has(labels, matcher))
+}
+
 /// The receiver of the first route that matches.
 #[must_use]
 pub fn route<'l>(
@@ -173,11 +306,7 @@ pub fn route<'l>(
     labels: &Labels,
     lifecycle: &'l Lifecycle,
 ) -> Option<&'l Receiver> {
-    let mut routes = lifecycle.routes.iter();
-    let route = routes.find(|route| {
-        asks(route, kind) && route.matchers.iter().all(|matcher| has(labels, matcher))
-    })?;
-    lifecycle.receiver(&route.to)
+    lifecycle.receiver(&route_of(kind, labels, lifecycle)?.to)
 }
 
 /// Composes the message of an entry for its receiver; `None` when no route asks for it.
@@ -193,31 +322,10 @@ pub fn alert(
     }
     let labels = labels(entry, customer, lifecycle);
     let receiver = route(entry.kind, &labels, lifecycle)?;
-    let name = match customer.profile.traits.get("name").map(|state| &state.value) {
-        Some(Scalar::Text(name)) if !name.trim().is_empty() => one_line(name),
-        _ => one_line(customer_id),
-    };
+    let name = name_of(customer_id, customer);
     let facts = Facts::new(customer, lifecycle, entry.at);
     let headline = headline(entry, &facts);
-    let owner = match entry.kind {
-        ChangeKind::Finding
-        | ChangeKind::Met
-        | ChangeKind::Acknowledgement
-        | ChangeKind::Waiver => standard_of(entry, &facts).map(|standard| standard.owner.clone()),
-        ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
-        ChangeKind::Task => owner_of_task(entry, &facts),
-        ChangeKind::Stage
-        | ChangeKind::Risk
-        | ChangeKind::Checkpoint
-        | ChangeKind::Release
-        | ChangeKind::Revision
-        | ChangeKind::Playbook
-        | ChangeKind::Message => {
-            let stage = customer.status.stage.as_ref();
-            stage.and_then(|stage| facts.rules().stage(&stage.name)?.owner.clone())
-        }
-    };
-    let owner = owner.map(|owner| owner_name(&owner, customer));
+    let owner = owner(entry, customer, &facts);
     let mut text = format!("{name}: {headline}.\n\nWhy:\n");
     for reason in &entry.reasons {
         text.push_str(&format!("- {}\n", sentence(reason)));
@@ -238,8 +346,8 @@ pub fn alert(
     let subject = cut_chars(&format!("{name}: {headline}"), MAX_SUBJECT_CHARS);
     let mut attributes: BTreeMap<String, String> = BTreeMap::new();
     for (label, values) in &labels {
-        if let ([value], false) = (values.as_slice(), *label == "segment") {
-            attributes.insert((*label).to_owned(), value.clone());
+        if let ([value], true) = (values.as_slice(), FILTERED.contains(&label.as_str())) {
+            attributes.insert(label.clone(), value.clone());
         }
     }
     let chat = chat(customer_id, entry, &name, &headline, owner.as_deref(), &attributes);
@@ -247,7 +355,7 @@ pub fn alert(
 }
 
 /// What happened, without the customer's name and without a full stop.
-fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
+pub(crate) fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
     let to = entry.to.as_deref().unwrap_or("none");
     match (entry.kind, &entry.from) {
         (ChangeKind::Stage, Some(from)) => format!("{from} → {to}"),
@@ -385,17 +493,17 @@ fn chat(
 }
 
 /// Text for a chat client: its three control characters, escaped.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Control characters and line breaks become spaces.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     cut_chars(line.trim(), 200)
 }
 
-fn cut_chars(text: &str, most: usize) -> String {
+pub(crate) fn cut_chars(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
@@ -404,7 +512,7 @@ fn cut_chars(text: &str, most: usize) -> String {
     cut
 }
 
-fn cut_bytes(text: &mut String, most: usize) {
+pub(crate) fn cut_bytes(text: &mut String, most: usize) {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most - 3));
         text.push('…');

@@ -10,7 +10,7 @@
 //! [`alive`] and [`standard`] decide, [`finding`] is what a broken standard becomes and [`tended`] what people and time make of findings, [`checkpoint`] and [`pace`] say how a stage goes, [`by_hand`] is
 //! what people decide; [`learn`] is how a workspace's own history teaches, [`fitted`] what it taught;
 //! [`timeline`] knows when an answer can change by itself; [`journal`] seals decisions, [`adherence`] counts them, [`audit`] verifies that nobody changed
-//! them; [`alert`] puts them into words; [`feed`] turns what other systems send into events.
+//! them; [`alert`] puts them into words, [`alerting`] says who hears of which together and when; [`feed`] turns what other systems send into events.
 //! [`replay`] lives a log through again, [`plan`] does so under two files, [`cases`] under a test's
 //! clock; [`hierarchy`] knows what was below an account then; [`explain`] says why, [`revision`] what would
 //! have been decided otherwise.
@@ -20,6 +20,7 @@
 
 pub mod adherence;
 pub mod alert;
+pub mod alerting;
 pub mod alive;
 pub mod answers;
 pub mod audit;

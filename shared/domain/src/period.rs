@@ -144,7 +144,9 @@ impl Calendar {
         }
     }
 
-    fn is_workday(&self, date: Date) -> bool {
+    /// Whether people work on a local date.
+    #[must_use]
+    pub fn is_workday(&self, date: Date) -> bool {
         let weekday = date.weekday().to_monday_zero_offset();
         let works = usize::try_from(weekday).is_ok_and(|index| self.workdays[index]);
         works && self.holidays.binary_search(&date).is_err()

@@ -3,6 +3,7 @@
 //! A [`Lifecycle`] exists only if the whole file was understood: every name is declared, every
 //! condition compiles, every reference leads somewhere. [`load`] is the only way to one.
 
+mod alerts;
 pub mod diagnostic;
 mod examine;
 mod file;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerts::{Digest, Escalation, Grouping, Inhibit, Matchers, Quiet, Receiver, Route};
 pub use diagnostic::{Color, Diagnostic, Severity};
 pub use examine::{Survey, examine};
 pub use file::Subject;
@@ -30,7 +32,7 @@ pub(crate) use model::by_share;
 pub use model::{Alive, Learned, Leaves, Ready, RiskModel};
 pub(crate) use names::Slot;
 pub use overlays::Rules;
-pub use playbook::{Action, Cadence, Escalation, Playbook, Priority, Step, TaskRule, Triggers};
+pub use playbook::{Action, Cadence, Playbook, Priority, Step, TaskRule, Triggers};
 pub use risk::band::Band;
 pub use schema::{SCHEMA_FILE, schema};
 
@@ -95,6 +97,10 @@ pub struct Lifecycle {
     pub routes: Vec<Route>,
     /// Where messages go.
     pub receivers: Vec<Receiver>,
+    /// What is not told while something else is so.
+    pub inhibit: Vec<Inhibit>,
+    /// The traits that some rule of the alerts names as a label.
+    pub label_traits: Vec<String>,
     /// Whether some rule can change its answer at any hour of a day.
     pub is_sub_day: bool,
     /// What the file may not mean as written.
@@ -513,22 +519,4 @@ impl FindingSeverity {
             FindingSeverity::Critical => "critical",
         }
     }
-}
-
-/// A route: which decisions go to which receiver.
-#[derive(Debug, Clone)]
-pub struct Route {
-    /// Labels and the values that match; all labels must.
-    pub matchers: Vec<(String, Vec<String>)>,
-    /// The receiver's name.
-    pub to: String,
-}
-
-/// Where messages go.
-#[derive(Debug, Clone)]
-pub struct Receiver {
-    /// Its name.
-    pub name: String,
-    /// The SNS topic's name.
-    pub topic: String,
 }

@@ -140,20 +140,11 @@ pub struct TaskRule {
     /// About how long it takes, in minutes.
     pub effort_minutes: Option<u32>,
     /// Who gets it when it stays open beyond its due time.
-    pub escalate: Vec<Escalation>,
+    pub escalate: Vec<super::Escalation>,
     /// The success plan that it is an objective of.
     pub plan: Option<String>,
     /// The objective is met, and the task done, when this holds.
     pub met_when: Option<Condition>,
-}
-
-/// Who gets a task that stays open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Escalation {
-    /// So long after its due time.
-    pub after: Period,
-    /// A trait, a team or an address.
-    pub to: String,
 }
 
 /// How urgent a task is.

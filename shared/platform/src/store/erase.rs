@@ -184,6 +184,7 @@ impl Store {
         }
         self.erase_waivers(key).await?;
         self.erase_tasks(key).await?;
+        self.erase_alerts(key, erasure.now).await?;
         for found in self.query_all_control(&format!("sent#{key}")).await? {
             let sk = Reader { table: "control", item: &found }.text("sk")?;
             self.delete_control(&format!("sent#{key}"), sk).await?;

@@ -4,6 +4,7 @@
 //! embedded DynamoDB. It holds no business rule; what should be true is decided in `domain`, and
 //! this module makes it true once, whatever crashes, repeats or races.
 
+mod alerts;
 mod attributes;
 mod audit;
 mod bulk;
@@ -20,6 +21,7 @@ mod hierarchy;
 mod identity;
 mod log;
 mod models;
+mod muting;
 mod personal;
 mod privacy;
 mod quarantine;
@@ -28,6 +30,7 @@ mod read;
 mod runs;
 mod secrets;
 mod senders;
+mod silences;
 mod suppression;
 mod tasks;
 
@@ -41,6 +44,9 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 use domain::feed::Sender;
 use domain::lifecycle::{self, Lifecycle};
 
+pub use alerts::{
+    AckOutcome, AlertWrites, CapState, CustomerNotes, GroupWrite, HeldGroup, Notification, Outgoing,
+};
 pub use audit::JournalPlace;
 pub use bulk::Bulk;
 pub use by_hand::ByHandOutcome;

@@ -18,21 +18,17 @@ pub struct Alerts {
     pub routes: Vec<Spanned<Route>>,
     /// Where messages go.
     pub receivers: Entries<Spanned<Receiver>>,
-    /// Grouping labels.
-    #[schemars(skip)]
-    pub group_by: Later,
-    /// How long a new group waits for company.
-    #[schemars(skip)]
-    pub group_wait: Later,
-    /// How often a changed group speaks.
-    #[schemars(skip)]
-    pub group_interval: Later,
-    /// How often an unchanged group speaks.
-    #[schemars(skip)]
-    pub repeat_interval: Later,
+    /// The labels whose values make a group; all of a route are one group where it is absent.
+    pub group_by: Option<Vec<Word>>,
+    /// How long a new group waits for company: 30s where it is absent.
+    pub group_wait: Option<Word>,
+    /// How often a changed group speaks: 5m where it is absent.
+    pub group_interval: Option<Word>,
+    /// How often an unchanged group speaks: 4h where it is absent.
+    pub repeat_interval: Option<Word>,
     /// What mutes what.
-    #[schemars(skip)]
-    pub inhibit: Later,
+    #[serde(default)]
+    pub inhibit: Vec<Spanned<Inhibit>>,
 }
 
 /// One route.
@@ -45,8 +41,43 @@ pub struct Route {
     /// The receiver.
     pub to: Word,
     /// Who hears of it when nobody acts.
+    #[serde(default)]
+    pub escalate: Vec<Spanned<Escalate>>,
+    /// As of all routes, for this one.
+    pub group_by: Option<Vec<Word>>,
+    /// As of all routes, for this one.
+    pub group_wait: Option<Word>,
+    /// As of all routes, for this one.
+    pub group_interval: Option<Word>,
+    /// As of all routes, for this one.
+    pub repeat_interval: Option<Word>,
+}
+
+/// A step of an escalation.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Escalate {
+    /// How long after the first message.
+    pub after: Word,
+    /// The receiver.
+    pub to: Word,
+}
+
+/// What is not told while something else is so.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inhibit {
+    /// The labels of what mutes.
+    pub when: Entries<OneOrMany>,
+    /// The labels of what is muted.
+    pub mute: Entries<OneOrMany>,
+    /// Labels that both have with the same values.
+    #[serde(default)]
+    pub equal: Vec<Word>,
+    /// Of the feeds that a customer depends on.
+    #[serde(rename = "where")]
     #[schemars(skip)]
-    pub escalate: Later,
+    pub depends: Later,
 }
 
 /// One word or a list of them.
@@ -99,7 +130,10 @@ pub struct Receiver {
     /// `email`, `slack`, or both.
     #[serde(default)]
     pub format: Vec<Word>,
-    /// Digest times.
-    #[schemars(skip)]
-    pub at: Later,
+    /// When it is told, as `weekdays 08:00`; at any time where it is absent.
+    pub at: Option<Word>,
+    /// When it is not told, as `20:00-07:00`.
+    pub quiet: Option<Word>,
+    /// How many messages it gets in an hour; one that sums up comes in place of the rest.
+    pub cap_per_hour: Option<Spanned<u32>>,
 }

@@ -1,22 +1,86 @@
-//! Routes and receivers: who hears of what.
+//! Routes, receivers and what mutes what: who hears of which, and when.
 
-use super::playbooks::{names_of, purposes, task_owners};
+use super::playbooks::{names_of, purposes};
 use super::risk::risk_bands;
 use super::{Known, Loader, text};
-use crate::lifecycle::file::{self, File, Word};
-use crate::lifecycle::{Receiver, Route, Stage, Standard};
+use crate::expr::Type;
+use crate::lifecycle::file::{self, File, OneOrMany, Word};
+use crate::lifecycle::{
+    Digest, Escalation, Grouping, Inhibit, Matchers, Quiet, Receiver, Route, Stage, Standard, Trait,
+};
+use crate::period::{HOUR, Period};
+
+/// Alertmanager's own: 30 seconds, 5 minutes, 4 hours.
+const DEFAULT_WAIT: i64 = 30;
+const DEFAULT_INTERVAL: i64 = 300;
+const DEFAULT_REPEAT: Period = Period::Elapsed(4 * HOUR);
+/// The labels that are no traits.
+const LABELS: [&str; 13] = [
+    "kind",
+    "severity",
+    "stage",
+    "from",
+    "standard",
+    "band",
+    "segment",
+    "state",
+    "checkpoint",
+    "playbook",
+    "purpose",
+    "owner",
+    "customer",
+];
+/// A label may have several values at once, or says how it goes rather than what it is about.
+const NOT_TO_GROUP_BY: [&str; 3] = ["segment", "state", "from"];
+/// The most labels of a group.
+const MAX_GROUP_BY: usize = 8;
+/// The most steps of an escalation.
+const MAX_STEPS: usize = 8;
+
+/// What the section says.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) routes: Vec<Route>,
+    pub(super) receivers: Vec<Receiver>,
+    pub(super) inhibit: Vec<Inhibit>,
+    pub(super) label_traits: Vec<String>,
+}
+
+/// The names a label or its values can have.
+struct Names<'a> {
+    file: &'a File,
+    stages: &'a [Stage],
+    standards: &'a [Standard],
+    traits: &'a [Trait],
+}
 
 /// Kinds of decisions that a route may name.
-const KINDS: [&str; 9] =
-    ["stage", "risk", "finding", "checkpoint", "handoff", "release", "task", "playbook", "message"];
+const KINDS: [&str; 12] = [
+    "stage",
+    "risk",
+    "finding",
+    "checkpoint",
+    "handoff",
+    "release",
+    "met",
+    "acknowledgement",
+    "waiver",
+    "task",
+    "playbook",
+    "message",
+];
 /// Values of the label `state`.
-const STATES: [&str; 12] = [
+const STATES: [&str; 16] = [
     "open",
     "closed",
     "pending",
     "acknowledged",
     "released",
     "rise",
+    "met",
+    "late",
+    "waived",
+    "lifted",
     "done",
     "overdue",
     "snoozed",
@@ -31,32 +95,73 @@ impl Loader<'_> {
         file: &File,
         stages: &[Stage],
         standards: &[Standard],
-    ) -> (Vec<Route>, Vec<Receiver>) {
-        let Some(alerts) = &file.alerts else { return (Vec::new(), Vec::new()) };
-        for (later, word) in [
-            (&alerts.group_by, "group_by"),
-            (&alerts.group_wait, "group_wait"),
-            (&alerts.group_interval, "group_interval"),
-            (&alerts.repeat_interval, "repeat_interval"),
-            (&alerts.inhibit, "inhibit"),
-        ] {
-            self.refuse(later, word);
-        }
+        traits: &[Trait],
+    ) -> Loaded {
+        let Some(alerts) = &file.alerts else { return Loaded::default() };
+        let names = Names { file, stages, standards, traits };
+        let receivers = self.receivers(alerts);
+        let routes = self.routes(alerts, &receivers, &names);
+        let inhibit: Vec<Inhibit> =
+            alerts.inhibit.iter().map(|rule| self.inhibit(&rule.value, &names)).collect();
+        let grouped = routes.iter().filter_map(|route| route.grouping.as_ref());
+        let named = grouped
+            .flat_map(|grouping| grouping.by.iter())
+            .chain(routes.iter().flat_map(|route| labels_of(&route.matchers)))
+            .chain(inhibit.iter().flat_map(|rule| labels_of(&rule.when)))
+            .chain(inhibit.iter().flat_map(|rule| labels_of(&rule.mute)))
+            .chain(inhibit.iter().flat_map(|rule| rule.equal.iter()));
+        let mut label_traits: Vec<String> =
+            named.filter(|label| !LABELS.contains(&label.as_str())).cloned().collect();
+        label_traits.sort();
+        label_traits.dedup();
+        Loaded { routes, receivers, inhibit, label_traits }
+    }
+
+    fn receivers(&mut self, alerts: &file::Alerts) -> Vec<Receiver> {
         let mut receivers = Vec::new();
         for (name, receiver) in &alerts.receivers.0 {
             let receiver = &receiver.value;
-            self.refuse(&receiver.at, "at");
             for format in &receiver.format {
                 let known = Known { kind: "format", names: vec!["email", "slack"] };
                 self.find(format, &known);
             }
-            let topic = receiver.sns.value.clone();
-            receivers.push(Receiver { name: name.value.clone(), topic });
+            if let Some(cap) = receiver.cap_per_hour.as_ref().filter(|cap| cap.value == 0) {
+                self.error(&cap.referenced, "a receiver that gets no message hears of nothing");
+            }
+            receivers.push(Receiver {
+                name: name.value.clone(),
+                topic: receiver.sns.value.clone(),
+                digest: receiver.at.as_ref().and_then(|word| self.time(word, Digest::parse)),
+                quiet: receiver.quiet.as_ref().and_then(|word| self.time(word, Quiet::parse)),
+                cap_per_hour: receiver.cap_per_hour.as_ref().map(|cap| cap.value),
+            });
         }
-        let known = Known {
+        receivers
+    }
+
+    fn time<T>(&mut self, word: &Word, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let read = parse(&word.value);
+        read.map_err(|message| {
+            self.error(&word.referenced, message);
+        })
+        .ok()
+    }
+
+    fn routes(
+        &mut self,
+        alerts: &file::Alerts,
+        receivers: &[Receiver],
+        names: &Names<'_>,
+    ) -> Vec<Route> {
+        let known = || Known {
             kind: "receiver",
             names: alerts.receivers.0.iter().map(|(name, _)| name.value.as_str()).collect(),
         };
+        let of_all = (
+            &alerts.group_by,
+            [&alerts.group_wait, &alerts.group_interval, &alerts.repeat_interval],
+        );
+        let of_all = self.grouping(of_all, None, names);
         let mut routes = Vec::new();
         let mut caught_all = false;
         for route in &alerts.routes {
@@ -65,58 +170,205 @@ impl Loader<'_> {
                     Some("the one before it matches everything: put this one first".into());
             }
             let route = &route.value;
-            self.refuse(&route.escalate, "escalate");
-            self.find(&route.to, &known);
+            let to = self.find(&route.to, &known());
             caught_all |= route.matchers.0.is_empty();
             for (label, values) in &route.matchers.0 {
-                self.label(label, values, file, stages, standards);
+                match label.value.as_str() {
+                    "customer" => {
+                        self.error(&label.referenced, "a route cannot name a customer").help =
+                            Some("match a trait or a segment instead".into());
+                    }
+                    _ => self.label(label, Some(values), names),
+                }
             }
-            let matchers = route.matchers.0.iter();
+            let own = (
+                &route.group_by,
+                [&route.group_wait, &route.group_interval, &route.repeat_interval],
+            );
+            let own = self.grouping(own, of_all.as_ref(), names);
+            let receiver = to.and_then(|index| receivers.get(index));
+            let is_slowed = receiver.is_some_and(|receiver| {
+                receiver.digest.is_some()
+                    || receiver.quiet.is_some()
+                    || receiver.cap_per_hour.is_some()
+            });
+            let is_grouped = is_slowed || !route.escalate.is_empty();
+            let grouping = own.or_else(|| of_all.clone());
             routes.push(Route {
-                matchers: matchers
-                    .map(|(label, values)| (text(label), values.0.iter().map(text).collect()))
-                    .collect(),
+                matchers: matchers(&route.matchers),
                 to: text(&route.to),
+                grouping: grouping.or_else(|| is_grouped.then(default_grouping)),
+                escalate: self.escalation(&route.escalate, &known()),
+                holds: route.repeat_interval.is_some() || !route.escalate.is_empty(),
             });
         }
-        (routes, receivers)
+        routes
     }
 
-    /// A label of a route's `match`, and values it can have.
-    fn label(
+    /// What the words of grouping come to on top of others; `None` where there is none.
+    fn grouping(
         &mut self,
-        label: &Word,
-        values: &file::OneOrMany,
-        file: &File,
-        stages: &[Stage],
-        standards: &[Standard],
-    ) {
-        let stage_names = || stages.iter().map(|stage| stage.name.as_str()).collect();
-        let (kind, names): (&'static str, Vec<&str>) = match label.value.as_str() {
+        (by, [wait, interval, repeat]): (&Option<Vec<Word>>, [&Option<Word>; 3]),
+        of_all: Option<&Grouping>,
+        names: &Names<'_>,
+    ) -> Option<Grouping> {
+        if by.is_none() && [wait, interval, repeat].iter().all(|word| word.is_none()) {
+            return None;
+        }
+        let mut grouping = of_all.cloned().unwrap_or_else(default_grouping);
+        if let Some(by) = by {
+            grouping.by = self.group_by(by, names);
+        }
+        if let Some(seconds) = wait.as_ref().and_then(|word| self.elapsed(word)) {
+            grouping.wait = seconds;
+        }
+        if let Some(seconds) = interval.as_ref().and_then(|word| self.elapsed(word)) {
+            grouping.interval = seconds;
+        }
+        if let Some(word) = repeat {
+            match self.period(word) {
+                Some(Period::Elapsed(0) | Period::Workdays(0)) => {
+                    self.error(&word.referenced, "nobody can be told without a pause");
+                }
+                Some(period) => grouping.repeat = period,
+                None => {}
+            }
+        }
+        Some(grouping)
+    }
+
+    fn group_by(&mut self, by: &[Word], names: &Names<'_>) -> Vec<String> {
+        if let Some(word) = by.get(MAX_GROUP_BY) {
+            self.error(&word.referenced, format!("more than {MAX_GROUP_BY} labels of a group"));
+        }
+        for word in by {
+            if NOT_TO_GROUP_BY.contains(&word.value.as_str()) {
+                let message = format!("alerts cannot be grouped by `{}`", word.value);
+                self.error(&word.referenced, message).help = Some(
+                    "group by what an alert is about for as long as it lasts, as `csm` or `standard`"
+                        .into(),
+                );
+            } else {
+                self.label(word, None, names);
+            }
+        }
+        by.iter().map(text).collect()
+    }
+
+    fn elapsed(&mut self, word: &Word) -> Option<i64> {
+        match self.period(word)? {
+            Period::Elapsed(seconds) => Some(seconds),
+            Period::Workdays(_) => {
+                let message = "this is elapsed time: write it in minutes or hours, as `5m`";
+                self.error(&word.referenced, message);
+                None
+            }
+        }
+    }
+
+    fn escalation(
+        &mut self,
+        steps: &[file::Spanned<file::Escalate>],
+        known: &Known<'_>,
+    ) -> Vec<Escalation> {
+        if let Some(step) = steps.get(MAX_STEPS) {
+            self.error(&step.referenced, format!("more than {MAX_STEPS} steps of an escalation"));
+        }
+        let mut read: Vec<Escalation> = Vec::new();
+        for step in steps {
+            let step = &step.value;
+            self.find(&step.to, known);
+            let Some(after) = self.period(&step.after) else { continue };
+            if read.last().is_some_and(|before| is_sooner(after, before.after)) {
+                let message = "this step comes before the one above it";
+                self.error(&step.after.referenced, message).help =
+                    Some("write the steps in the order of time".into());
+            }
+            read.push(Escalation { after, to: text(&step.to) });
+        }
+        read
+    }
+
+    fn inhibit(&mut self, rule: &file::Inhibit, names: &Names<'_>) -> Inhibit {
+        self.refuse(&rule.depends, "where");
+        for (label, values) in rule.when.0.iter().chain(&rule.mute.0) {
+            self.label(label, Some(values), names);
+        }
+        for word in &rule.equal {
+            if word.value == "segment" {
+                self.error(&word.referenced, "a customer may be in several segments").help =
+                    Some("name a label that has one value, as `customer`".into());
+            } else {
+                self.label(word, None, names);
+            }
+        }
+        Inhibit {
+            when: matchers(&rule.when),
+            mute: matchers(&rule.mute),
+            equal: rule.equal.iter().map(text).collect(),
+        }
+    }
+
+    /// A label, and values it can have.
+    fn label(&mut self, label: &Word, values: Option<&OneOrMany>, names: &Names<'_>) {
+        let stage_names = || names.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let (kind, known): (&'static str, Vec<&str>) = match label.value.as_str() {
             "kind" => ("kind", KINDS.to_vec()),
             "severity" => ("severity", vec!["low", "medium", "high", "critical"]),
             "stage" | "from" => ("stage", stage_names()),
-            "standard" => ("standard", standards.iter().map(|s| s.name.as_str()).collect()),
-            "band" => ("band", file.risk.as_ref().map(risk_bands).unwrap_or_default()),
+            "standard" => ("standard", names.standards.iter().map(|s| s.name.as_str()).collect()),
+            "band" => ("band", names.file.risk.as_ref().map(risk_bands).unwrap_or_default()),
             "segment" => {
-                let segments = file.segments.0.iter();
+                let segments = names.file.segments.0.iter();
                 ("segment", segments.map(|(name, _)| name.value.as_str()).collect())
             }
-            "playbook" => ("playbook", names_of(&file.playbooks)),
-            "owner" => ("owner", task_owners(file)),
-            "purpose" => ("purpose", purposes(file)),
+            "playbook" => ("playbook", names_of(&names.file.playbooks)),
+            "purpose" => ("purpose", purposes(names.file)),
             "state" => ("state", STATES.to_vec()),
-            _ => {
-                let labels = vec![
-                    "kind", "severity", "stage", "from", "standard", "band", "segment", "state",
-                    "playbook", "owner", "purpose",
-                ];
-                self.find(label, &Known { kind: "label", names: labels });
-                return;
-            }
+            // Whatever their values are, they are known only when it happens.
+            "customer" | "owner" | "checkpoint" => return,
+            name => match names.traits.iter().find(|declared| declared.name == name) {
+                Some(Trait { ty: Type::Words(words), .. }) => {
+                    ("word of the trait", words.iter().map(AsRef::as_ref).collect())
+                }
+                Some(_) => return,
+                None => {
+                    let mut labels = LABELS.to_vec();
+                    labels.extend(names.traits.iter().map(|declared| declared.name.as_str()));
+                    self.find(label, &Known { kind: "label", names: labels });
+                    return;
+                }
+            },
         };
-        for value in &values.0 {
-            self.find(value, &Known { kind, names: names.clone() });
+        for value in values.iter().flat_map(|values| &values.0) {
+            self.find(value, &Known { kind, names: known.clone() });
         }
+    }
+}
+
+fn default_grouping() -> Grouping {
+    Grouping {
+        by: Vec::new(),
+        wait: DEFAULT_WAIT,
+        interval: DEFAULT_INTERVAL,
+        repeat: DEFAULT_REPEAT,
+    }
+}
+
+fn matchers(entries: &file::Entries<OneOrMany>) -> Matchers {
+    let entries = entries.0.iter();
+    entries.map(|(label, values)| (text(label), values.0.iter().map(text).collect())).collect()
+}
+
+fn labels_of(matchers: &Matchers) -> impl Iterator<Item = &String> {
+    matchers.iter().map(|(label, _)| label)
+}
+
+/// Whether one period surely ends before another begins to count as over.
+fn is_sooner(one: Period, other: Period) -> bool {
+    match (one, other) {
+        (Period::Elapsed(one), Period::Elapsed(other)) => one < other,
+        (Period::Workdays(one), Period::Workdays(other)) => one < other,
+        _ => false,
     }
 }

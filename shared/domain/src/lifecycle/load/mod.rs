@@ -136,8 +136,8 @@ impl<'a> Loader<'a> {
         let standards = self.standards(file, &stages, &traits, &mut measures);
         let playbooks = self.playbooks(file, &stages, &standards);
         let feeds = self.feeds(file, subject);
-        let (routes, receivers) = self.alerts(file, &stages, &standards);
-        let messages_to = self.messages(file, &receivers);
+        let alerts = self.alerts(file, &stages, &standards, &traits);
+        let messages_to = self.messages(file, &alerts.receivers);
         let base = Rules {
             stages: stages.into_iter().map(Arc::new).collect(),
             standards: standards.into_iter().map(Arc::new).collect(),
@@ -181,8 +181,10 @@ impl<'a> Loader<'a> {
             overlays: applies,
             rules,
             variants,
-            routes,
-            receivers,
+            routes: alerts.routes,
+            receivers: alerts.receivers,
+            inhibit: alerts.inhibit,
+            label_traits: alerts.label_traits,
             is_sub_day,
             warnings: Vec::new(),
         }

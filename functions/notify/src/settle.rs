@@ -1,0 +1,237 @@
+//! What is due of groups: the message is made, and noted as told, in one transaction; then it is sent.
+
+use std::collections::BTreeMap;
+
+use domain::alerting::{Group, Hold, Mutes, Policy, Reason, Silence, Step, message, next, summary};
+use domain::lifecycle::Lifecycle;
+use jiff::{SignedDuration, Timestamp};
+use platform::store::{AlertWrites, CapState, GroupWrite, HeldGroup, Notification, Outgoing};
+use platform::{Store, StoreError};
+
+use crate::fold::due;
+
+/// How often it is tried again when others change the same group.
+const MAX_CONFLICTS: u32 = 8;
+/// A silence that is ended early is noticed so soon.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// How many groups one summary notes as told in the transaction that makes it.
+const AT_ONCE: usize = 20;
+
+/// What groups are settled by.
+pub(crate) struct Settling<'s> {
+    pub(crate) store: &'s Store,
+    pub(crate) lifecycle: &'s Lifecycle,
+    pub(crate) silences: &'s [Silence],
+    pub(crate) now: Timestamp,
+}
+
+/// What became of a group.
+pub(crate) enum Settled {
+    /// There is nothing to send.
+    Nothing,
+    /// This is to be sent.
+    Message(Box<Outgoing>),
+    /// It is one too many for its receiver.
+    TooMany(Box<HeldGroup>),
+}
+
+impl Settling<'_> {
+    /// Makes the message of a group, if one is due.
+    pub(crate) async fn settle(&self, id: &str) -> Result<Settled, StoreError> {
+        for _ in 0..MAX_CONFLICTS {
+            let before = self.store.alert_group(id).await?;
+            let Some(group) = before.group.clone() else { return Ok(Settled::Nothing) };
+            let Some((receiver, most)) = self.receiver(&group) else {
+                // Nobody is left to be told, by a change of the lifecycle file.
+                let writes = AlertWrites {
+                    groups: vec![write(before, None, None)],
+                    ..AlertWrites::default()
+                };
+                self.store.write_alerts(&writes, self.now).await?;
+                tracing::warn!(group = id, "a group of alerts was dropped: its receiver is gone");
+                return Ok(Settled::Nothing);
+            };
+            let had = match most {
+                Some(_) => Some(self.store.cap_state(&receiver, self.now).await?),
+                None => None,
+            };
+            let cap = had.zip(most).map(|(had, most)| had.cap(most));
+            let Some(policy) = Policy::of(&group, self.lifecycle, cap) else {
+                return Ok(Settled::Nothing);
+            };
+            let sources = self.store.inhibiting(&group, self.lifecycle, self.now).await?;
+            let rules = &self.lifecycle.inhibit;
+            let mutes = Mutes { silences: self.silences, rules, sources: &sources, now: self.now };
+            let (reason, due_at) = match next(&group, &mutes, &policy, self.now) {
+                Step::Send { reason, due } => (reason, due),
+                Step::Wait { hold, due } => {
+                    if self.wait(before, group, &policy, (&hold, due)).await? {
+                        return Ok(Settled::Nothing);
+                    }
+                    continue;
+                }
+            };
+            if reason == Reason::SummaryOverCap {
+                return Ok(Settled::TooMany(Box::new(before)));
+            }
+            let Some(out) = self.outgoing(&group, &reason, &mutes) else {
+                return Ok(Settled::Nothing);
+            };
+            let mut after = group;
+            after.told(&reason, &mutes, due_at, self.now);
+            let (after, due) = self.after(after, &mutes, cap);
+            let had = had.filter(|_| !matches!(reason, Reason::Escalation { .. }));
+            let had = had.map(|had| (receiver, CapState { had: had.had + 1, ..had }));
+            let writes = AlertWrites {
+                groups: vec![write(before, after, due)],
+                out: vec![out.clone()],
+                had: had.into_iter().collect(),
+                ..AlertWrites::default()
+            };
+            if self.store.write_alerts(&writes, self.now).await? {
+                return Ok(Settled::Message(Box::new(out)));
+            }
+        }
+        Err(StoreError::Conflict(MAX_CONFLICTS))
+    }
+
+    /// Makes the one message that a receiver gets in place of those that were too many.
+    pub(crate) async fn sum_up(
+        &self,
+        receiver: &str,
+        groups: &[HeldGroup],
+    ) -> Result<Option<Outgoing>, StoreError> {
+        let known = self.lifecycle.receiver(receiver);
+        let Some((known, most)) = known.and_then(|known| Some((known, known.cap_per_hour?))) else {
+            return Ok(None);
+        };
+        let had = self.store.cap_state(receiver, self.now).await?;
+        if had.is_summed_up {
+            return Ok(None);
+        }
+        let told: Vec<&Group> = groups.iter().filter_map(|held| held.group.as_ref()).collect();
+        let id = format!("summary-{receiver}-{}", had.hour);
+        let alert = summary(&id, &known.topic, &told, most);
+        let out = Outgoing {
+            customers: told.iter().flat_map(|group| names(group)).collect(),
+            told: Notification {
+                id: id.clone(),
+                at: self.now,
+                receiver: Some(receiver.to_owned()),
+                topic: Some(known.topic.clone()),
+                reason: Reason::SummaryOverCap.as_str().to_owned(),
+                firing: told.iter().map(|group| group.firing()).sum(),
+                ..Notification::default()
+            },
+            id,
+            at: self.now,
+            alert,
+        };
+        let mut is_made = false;
+        for part in groups.chunks(AT_ONCE) {
+            let mut writes = AlertWrites::default();
+            for held in part {
+                let Some(mut group) = held.group.clone() else { continue };
+                let sources = self.store.inhibiting(&group, self.lifecycle, self.now).await?;
+                let rules = &self.lifecycle.inhibit;
+                let mutes =
+                    Mutes { silences: self.silences, rules, sources: &sources, now: self.now };
+                group.told(&Reason::SummaryOverCap, &mutes, self.now, self.now);
+                let (after, due) = self.after(group, &mutes, None);
+                writes.groups.push(write(held.clone(), after, due));
+            }
+            if !is_made {
+                let had = CapState { had: had.had + 1, is_summed_up: true, ..had };
+                writes.out.push(out.clone());
+                writes.had.push((receiver.to_owned(), had));
+            }
+            // What changed meanwhile is looked at again: it stays due.
+            let stood = self.store.write_alerts(&writes, self.now).await?;
+            if !is_made && !stood {
+                return Ok(None);
+            }
+            is_made = true;
+        }
+        Ok(is_made.then_some(out))
+    }
+
+    /// The receiver of a group, and how many messages it gets in an hour.
+    fn receiver(&self, group: &Group) -> Option<(String, Option<u32>)> {
+        let receiver = self.lifecycle.receiver(&group.to)?;
+        Some((receiver.name.clone(), receiver.cap_per_hour))
+    }
+
+    /// Notes when to look at a group again, or that it is over: whether that stood.
+    async fn wait(
+        &self,
+        before: HeldGroup,
+        group: Group,
+        policy: &Policy<'_>,
+        (hold, due): (&Hold, Option<Timestamp>),
+    ) -> Result<bool, StoreError> {
+        let due = match hold {
+            Hold::Silenced { .. } => {
+                let soon = self.now.saturating_add(LOOK_AGAIN).ok();
+                due.into_iter().chain(soon).min()
+            }
+            _ => due,
+        };
+        let after = (!group.is_over(policy)).then_some(group);
+        if after == before.group && due == before.due {
+            return Ok(true);
+        }
+        let writes =
+            AlertWrites { groups: vec![write(before, after, due)], ..AlertWrites::default() };
+        self.store.write_alerts(&writes, self.now).await
+    }
+
+    /// A group after a message, and when there is something to do for it.
+    fn after(
+        &self,
+        group: Group,
+        mutes: &Mutes<'_>,
+        cap: Option<domain::alerting::Cap>,
+    ) -> (Option<Group>, Option<Timestamp>) {
+        match Policy::of(&group, self.lifecycle, cap) {
+            Some(policy) if !group.is_over(&policy) => {
+                let due = next(&group, mutes, &policy, self.now).due();
+                (Some(group), due)
+            }
+            _ => due(Some(group), self.lifecycle, self.now),
+        }
+    }
+
+    fn outgoing(&self, group: &Group, reason: &Reason, mutes: &Mutes<'_>) -> Option<Outgoing> {
+        let to = match reason {
+            Reason::Escalation { to, .. } => to,
+            _ => &group.to,
+        };
+        let receiver = self.lifecycle.receiver(to)?;
+        let id = format!("{}-{}-{}", group.id, group.opened_at.as_second(), group.log.messages + 1);
+        let alert = message(&id, &receiver.topic, group, reason, mutes, self.now);
+        let told = Notification {
+            id: id.clone(),
+            at: self.now,
+            group: Some(group.id.clone()),
+            receiver: Some(receiver.name.clone()),
+            topic: Some(receiver.topic.clone()),
+            reason: reason.as_str().to_owned(),
+            firing: group.firing(),
+            ..Notification::default()
+        };
+        Some(Outgoing { id, at: self.now, alert, told, customers: names(group) })
+    }
+}
+
+/// The keys of the customers that a message of a group may name.
+fn names(group: &Group) -> Vec<String> {
+    group.members.iter().map(|member| member.key.clone()).collect()
+}
+
+fn write(before: HeldGroup, after: Option<Group>, due: Option<Timestamp>) -> GroupWrite {
+    let id = before.group.as_ref().map(|group| group.id.clone()).unwrap_or_default();
+    GroupWrite { id, before, after, due }
+}
+
+/// Groups that are too many, by their receivers.
+pub(crate) type TooMany = BTreeMap<String, Vec<HeldGroup>>;

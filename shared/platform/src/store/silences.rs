@@ -1,0 +1,94 @@
+//! Silences: what people do not want to hear of for a while.
+
+use domain::alerting::Silence;
+use jiff::Timestamp;
+
+use super::attributes::{Reader, b, key, n};
+use super::{Notification, Store, StoreError};
+use crate::codec;
+
+const SILENCES: &str = "silences";
+/// For how long a silence that is over is still shown.
+const KEEP_SECONDS: i64 = 30 * 86_400;
+
+impl Store {
+    /// The silences that are not over, and those that ended lately.
+    ///
+    /// # Errors
+    /// When the table cannot be read or an item is damaged.
+    pub async fn silences(&self) -> Result<Vec<Silence>, StoreError> {
+        let mut silences = Vec::new();
+        for found in self.query_all_control(SILENCES).await? {
+            let read = Reader { table: "control", item: &found };
+            let bytes = codec::grow(read.bytes("body")?)
+                .map_err(|source| StoreError::Codec { table: "control", source })?;
+            let silence = serde_json::from_slice(&bytes);
+            silences
+                .push(silence.map_err(|_| StoreError::Item { table: "control", what: "silence" })?);
+        }
+        Ok(silences)
+    }
+
+    /// A name for a silence that nobody else has.
+    ///
+    /// # Errors
+    /// When the operating system gives no random numbers.
+    pub fn silence_id(&self) -> Result<String, StoreError> {
+        super::suppression::random_hex().map(|random| random.chars().take(12).collect())
+    }
+
+    /// Silences alerts.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn add_silence(&self, silence: &Silence, now: Timestamp) -> Result<(), StoreError> {
+        self.put_silence(silence).await?;
+        let what = "silenced";
+        self.log_silence(what, silence, &silence.author, &silence.reason, now).await
+    }
+
+    /// Ends a silence: the silence as it was, if there was one that was not over.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written.
+    pub async fn end_silence(
+        &self,
+        id: &str,
+        author: &str,
+        now: Timestamp,
+    ) -> Result<Option<Silence>, StoreError> {
+        let found = self.silences().await?.into_iter().find(|silence| silence.id == id);
+        let Some(silence) = found.filter(|silence| now < silence.ends_at) else { return Ok(None) };
+        let starts_at = silence.starts_at.min(now);
+        self.put_silence(&Silence { starts_at, ends_at: now, ..silence.clone() }).await?;
+        self.log_silence("silence_ended", &silence, author, "", now).await?;
+        Ok(Some(silence))
+    }
+
+    async fn put_silence(&self, silence: &Silence) -> Result<(), StoreError> {
+        let mut found = key(SILENCES, &silence.id);
+        let bytes = codec::shrink(&serde_json::to_vec(silence).unwrap_or_default());
+        found.insert("body".to_owned(), b(bytes));
+        found.insert("expires".to_owned(), n(silence.ends_at.as_second() + KEEP_SECONDS));
+        self.put_control(found, None).await.map(|_| ())
+    }
+
+    async fn log_silence(
+        &self,
+        what: &str,
+        silence: &Silence,
+        author: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let told = Notification {
+            id: format!("{}-{what}", silence.id),
+            at: now,
+            what: what.to_owned(),
+            reason: reason.to_owned(),
+            author: Some(author.to_owned()),
+            ..Notification::default()
+        };
+        self.log_notification(&told).await
+    }
+}
