@@ -8,7 +8,7 @@ use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use domain::lifecycle::{Color, Diagnostic, Lifecycle, Severity, Subject, Survey, examine, load};
 use sha2::{Digest as _, Sha256};
 

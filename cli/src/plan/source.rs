@@ -90,11 +90,6 @@ impl Source {
             Source::Export(folder) => Customers::Export(export(&folder)?),
         })
     }
-
-    /// Hands on every customer. Call it where blocking is allowed.
-    pub(crate) fn each(self, mut visit: impl FnMut(Work) -> Result<()>) -> Result<()> {
-        self.open()?.each(&mut visit)
-    }
 }
 
 /// Customers that can be read, as often as it takes.

@@ -102,7 +102,6 @@ impl Step {
 
 /// What a step does.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there are a few, for as long as the file is in use")]
 pub enum Action {
     /// Opens a task for somebody.
     Task(TaskRule),

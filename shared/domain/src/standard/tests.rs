@@ -63,13 +63,16 @@ fn told(at: f64, told: Json) -> (f64, &'static str, Json) {
     (at, "group", told)
 }
 
+/// A promise, what happens on which days, and from when to when it is broken.
+type Case<'a> = (&'a str, Vec<(f64, &'a str, Json)>, Vec<(f64, f64)>);
+
 #[test]
 fn each_kind_of_promise_is_broken_mended_and_broken_again() {
     let signed = |at: f64, seats: i32| (at, "signed", json!({ "seats": seats }));
     let survey = |at: f64, score: i32| (at, "survey", json!({ "score": score }));
     let one = |at: f64, name: &'static str| (at, name, json!({}));
     let here = one(0.0, "login");
-    let cases: Vec<(&str, Vec<(f64, &str, Json)>, Vec<(f64, f64)>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         // Five workdays after a Monday are a week; while the clock runs another start is no new one.
         ("kickoff", vec![signed(0.0, 9), signed(4.0, 9), one(9.0, "kickoff")], vec![(7.5, 8.5)]),
         ("kickoff", vec![signed(0.0, 9), one(6.0, "kickoff"), signed(10.0, 9)], vec![(17.5, 29.5)]),

@@ -178,7 +178,8 @@ impl FindingWrites<'_> {
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }
             | Effect::MeetStandard { .. }
-            | Effect::Revise => Ok(Vec::new()),
+            | Effect::Revise
+            | Effect::Task(_) => Ok(Vec::new()),
         }
     }
 

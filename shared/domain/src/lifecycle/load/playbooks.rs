@@ -367,30 +367,6 @@ pub(super) fn names_of<V>(entries: &Entries<V>) -> Vec<&str> {
     entries.0.iter().map(|(name, _)| name.value.as_str()).collect()
 }
 
-/// Who may own a task, as the file writes it.
-pub(super) fn task_owners(file: &File) -> Vec<&str> {
-    let steps = file.playbooks.0.iter().flat_map(|(_, playbook)| &playbook.value.steps);
-    let mut owners: Vec<&str> = Vec::new();
-    for step in steps {
-        if let Some(task) = &step.value.task {
-            owners.extend(task.value.owner.iter().map(|word| word.value.as_str()));
-            owners.extend(task.value.escalate.iter().map(|step| step.to.value.as_str()));
-        }
-        if let Some(plan) = &step.value.plan {
-            owners.extend(plan.value.owner.iter().map(|word| word.value.as_str()));
-            let objectives = plan.value.objectives.iter();
-            owners
-                .extend(objectives.filter_map(|it| Some(it.value.owner.as_ref()?.value.as_str())));
-        }
-    }
-    let overlays = file.overlays.iter().flat_map(|overlay| &overlay.value.playbooks.0);
-    let tasks = overlays.flat_map(|(_, playbook)| &playbook.tasks.0);
-    owners.extend(tasks.filter_map(|(_, task)| Some(task.owner.as_ref()?.value.as_str())));
-    owners.sort_unstable();
-    owners.dedup();
-    owners
-}
-
 /// What messages are for.
 pub(super) fn purposes(file: &File) -> Vec<&str> {
     messages_of(file).map(|message| message.purpose.value.as_str()).collect()
