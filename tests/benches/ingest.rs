@@ -4,9 +4,14 @@
 //!
 //! `python3 tests/benches/run.py` installs the Python function and runs all of it; under
 //! `cargo bench --workspace --bench ingest` alone that function is left out. One request is under
-//! way at a time: what is measured is about one core, the engine's share included on every side.
+//! way at a time: what is measured is about one core, the engine's share included on every side. What
+//! each function uses of a processor itself, which is what a core can take of it, is printed at the end.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has nothing to say")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on has nothing to say"
+)]
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -26,6 +31,8 @@ use serde_json::{Value as Json, json};
 use tests::stack::{Stack, WRITE_KEY};
 use tokio::runtime::Runtime;
 
+/// The name of the engine's thread.
+const ENGINE: &str = "dynamodb";
 /// Where the interpreter is that has the packages of `peer/requirements.txt`.
 const PEER_PYTHON: &str = "PEER_PYTHON";
 
@@ -112,12 +119,13 @@ impl Peer {
         Some(Peer { process, requests, answers })
     }
 
-    /// How long its handler took.
-    fn handle(&mut self, event: &Json) -> Duration {
+    /// How long its handler took, and how much of a processor.
+    fn handle(&mut self, event: &Json) -> [Duration; 2] {
         writeln!(self.requests, "{event}").unwrap();
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();
-        Duration::from_nanos(answer.trim().parse().expect(&answer))
+        let mut numbers = answer.split_whitespace().map(|number| number.parse().expect(&answer));
+        [(); 2].map(|()| Duration::from_nanos(numbers.next().expect(&answer)))
     }
 }
 
@@ -167,11 +175,53 @@ fn taking(c: &mut Criterion) {
         });
         if let Some(peer) = &mut peer {
             group.bench_function(format!("{name}: in Python"), |bench| {
-                bench.iter_custom(|rounds| (0..rounds).map(|_| peer.handle(&request(calls))).sum());
+                bench.iter_custom(|rounds| {
+                    (0..rounds).map(|_| peer.handle(&request(calls))[0]).sum()
+                });
             });
         }
     }
     group.finish();
+    let requests: Vec<Json> = (0..50).map(|_| request(100)).collect();
+    let before = processor();
+    runtime.block_on(async {
+        for event in &requests {
+            handle(&app, event).await;
+        }
+    });
+    let Some(ours) = processor().zip(before).map(|(after, before)| after.saturating_sub(before))
+    else {
+        return;
+    };
+    report("of a processor, without the engine", ours);
+    if let Some(peer) = &mut peer {
+        let theirs = requests.iter().map(|_| peer.handle(&request(100))[1]).sum::<Duration>();
+        report("of a processor, in Python", theirs);
+        println!("ingest/times ours: {:.1}", theirs.as_secs_f64() / ours.as_secs_f64());
+    }
+}
+
+/// Prints what 50 batches of 100 took.
+fn report(what: &str, took: Duration) {
+    let micros = took.as_secs_f64() * 1e6 / 5_000.0;
+    println!(
+        "ingest/{what}: {micros:.0} us an event, {:.0} events a second and core",
+        1e6 / micros
+    );
+}
+
+/// What the threads of this process have used of a processor, but for the engine's; `None` where the
+/// system does not tell.
+fn processor() -> Option<Duration> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir("/proc/self/task").ok()? {
+        let thread = thread.ok()?.path();
+        if std::fs::read_to_string(thread.join("comm")).ok()?.trim() != ENGINE {
+            let told = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+            sum += told.split_whitespace().next()?.parse::<u64>().ok()?;
+        }
+    }
+    Some(Duration::from_nanos(sum))
 }
 
 criterion_group!(benches, taking);

@@ -343,6 +343,9 @@ impl Account {
             if *step == "kickoff" {
                 self.tell(today, &What::Track("kickoff_call"), None, json!({ "minutes": 45 }));
             }
+            if *step == "team_invited" {
+                self.tell(today, &What::Track("training_held"), None, json!({ "minutes": 60 }));
+            }
             let told = json!({ "step": step, "number": self.steps_done });
             self.tell(today, &What::Track("onboarding_step"), Some(0), told);
         }

@@ -21,7 +21,7 @@
 //! | what | events and traits |
 //! |---|---|
 //! | plans | `group` with `plan` (trial, team 55 %, business 30 %, enterprise 15 %), `mrr`, `seats_bought`, `csm` (5 % have none), `region`, `renewal_date`, `churn_notice`; `trial_converted`, `seats_added` |
-//! | onboarding | `onboarding_step` {step, number} of five, the first with `kickoff_call`; a daily probability of `0.12 (1 + 0.5 fit)`, half of it without a CSM, a tenth after 60 days |
+//! | onboarding | `onboarding_step` {step, number} of five, the first with `kickoff_call`, the third with `training_held`; a daily probability of `0.12 (1 + 0.5 fit)`, half of it without a CSM, a tenth after 60 days |
 //! | usage | `login`, `feature_used` {feature}, `api_call` {status}: each person on a workday with `0.42 engagement`; `seat_report` {used} weekly |
 //! | support | `ticket_opened` {severity}, `ticket_closed`: a quarter are hard and stay open for 10 to 45 days |
 //! | success | `call`, `meeting`, `email_reply`, by plan |
