@@ -2,7 +2,7 @@
 //!
 //! An answer settles everything that was asked before it or at the same second, so what waits is known
 //! by the first question after the last answer. Of each hour only the first of every run of
-//! questions, and of answers, is kept, and the newest [`PER_HOUR`] of those: a function of that hour's
+//! questions, and of answers, is kept, and the newest `PER_HOUR` of those: a function of that hour's
 //! events alone, computed again from the log whenever one of them comes, so that neither order nor
 //! duplicates matter. What lies before the hours that are kept is one answer and one question.
 
