@@ -1,7 +1,12 @@
-//! `lifecycle audit verify`: whether every journal is as it was written.
+//! `lifecycle audit`: whether every journal is as it was written, and what a third party is given of it.
+
+mod pack;
+mod page;
+mod report;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -30,6 +35,7 @@ pub struct AuditArgs {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     Verify(VerifyArgs),
+    Report(report::ReportArgs),
 }
 
 /// Check every journal entry by its hash, and every journal by where its customer's state ends
@@ -43,7 +49,8 @@ nobody who can write the tables can, and give it back with --root and --until: t
 replaced as a whole is found, too. Erasing a customer's personal data does not change it.",
     after_long_help = "Examples:\n  \
 lifecycle audit verify --json > audit-2026-11.json\n  \
-lifecycle audit verify --until 2026-11-01T00:00:00Z --root 4d1c…\n\n\
+lifecycle audit verify --until 2026-11-01T00:00:00Z --root 4d1c…\n  \
+lifecycle audit verify --pack audit-2026-q3 --seal 4d1c…      a pack of `audit report`, without the tables\n\n\
 With --json, one object on standard output:\n  \
 {\"verified\", \"entries\", \"journals\", \"until\", \"root\", \"root_holds\": true|false|null,\n   \
 \"faults\": [{\"customer\", \"seq\", \"code\", \"message\"}]}\n\n\
@@ -56,6 +63,12 @@ struct VerifyArgs {
     /// Fail unless this is the root
     #[arg(long, value_name = "HASH", requires = "until")]
     root: Option<String>,
+    /// Verify this audit pack instead of the tables
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["until", "root", "data", "aws"])]
+    pack: Option<PathBuf>,
+    /// Fail unless this is the pack's seal
+    #[arg(long, value_name = "HASH", requires = "pack")]
+    seal: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -85,14 +98,16 @@ struct Audit {
 /// # Errors
 /// When the data cannot be opened or the tables cannot be read.
 pub async fn run(args: AuditArgs) -> Result<ExitCode> {
-    let AuditCommand::Verify(args) = args.command;
+    let args = match args.command {
+        AuditCommand::Verify(args) => args,
+        AuditCommand::Report(args) => return report::run(args).await,
+    };
+    if let Some(folder) = &args.pack {
+        return verify_pack(folder, &args);
+    }
     let target = Target::open(&args.target).await?;
     let until = args.until.unwrap_or_else(|| LocalClock::system().now());
-    let bar = match std::io::stderr().is_terminal() && !args.json {
-        true => ProgressBar::new_spinner(),
-        false => ProgressBar::hidden(),
-    };
-    bar.set_style(ProgressStyle::with_template("  {spinner} {pos} entries, {per_sec}")?);
+    let bar = bar(args.json)?;
     let audit = verify(&target.store, until, &bar).await?;
     bar.finish_and_clear();
 
@@ -130,6 +145,38 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
             Some(false) => writeln!(out, "root as of {until}: {hash}, which is not the one given")?,
             _ => writeln!(out, "root as of {until}: {hash}")?,
         }
+    }
+    Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bar(is_json: bool) -> Result<ProgressBar> {
+    let bar = match std::io::stderr().is_terminal() && !is_json {
+        true => ProgressBar::new_spinner(),
+        false => ProgressBar::hidden(),
+    };
+    bar.set_style(ProgressStyle::with_template("  {spinner} {pos} entries, {per_sec}")?);
+    Ok(bar)
+}
+
+fn verify_pack(folder: &Path, args: &VerifyArgs) -> Result<ExitCode> {
+    let found = pack::verify(folder)?;
+    let seal_holds = args.seal.as_ref().map(|seal| seal.eq_ignore_ascii_case(&found.seal));
+    let verified = found.faults.is_empty() && seal_holds != Some(false);
+    let mut out = std::io::stdout();
+    if args.json {
+        let told = json!({
+            "verified": verified, "entries": found.entries, "seal": found.seal,
+            "seal_holds": seal_holds, "faults": found.faults,
+        });
+        writeln!(out, "{told}")?;
+    } else {
+        for fault in &found.faults {
+            writeln!(out, "{fault}")?;
+        }
+        let what = if verified { "verified" } else { "NOT verified" };
+        writeln!(out, "{} entries: {what}", found.entries)?;
+        let other = if seal_holds == Some(false) { ", which is not the one given" } else { "" };
+        writeln!(out, "seal {}{other}", found.seal)?;
     }
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,7 +6,7 @@
 
 pub(crate) mod families;
 mod models;
-mod page;
+pub(crate) mod page;
 mod replay;
 mod report;
 pub(crate) mod source;

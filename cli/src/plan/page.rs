@@ -15,7 +15,7 @@ use super::short;
 const CHARTS: usize = 12;
 const SIZE: (u32, u32) = (420, 220);
 
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{color-scheme:light;font:15px/1.5 system-ui,sans-serif;color:#1b2733;background:#fff}\
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.5rem;margin-bottom:0}\
 h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #d5dce3}\
@@ -60,7 +60,7 @@ pub(super) fn page(report: &Report<'_>) -> Result<String> {
 }
 
 /// Text for HTML, in elements and in quoted attributes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -111,3 +111,99 @@ fn a_journal_that_was_changed_does_not_verify() {
     assert!(said.contains(&format!("{}: entry 2 was changed after it was sealed", changed.0)));
     assert!(said.contains("NOT verified"), "{said}");
 }
+
+#[test]
+fn a_pack_verifies_until_a_byte_of_it_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    answer(folder, &["init", "--json"]);
+    answer(
+        folder,
+        &["simulate", "--accounts", "30", "--months", "6", "--out", "c.jsonl", "--json"],
+    );
+    answer(folder, &["import", "c.jsonl", "--json"]);
+    for day in ["2026-09-01", "2026-10-01", "2026-11-01"] {
+        for function in ["evaluate", "comply"] {
+            answer(folder, &["run", function, "--at", &format!("{day}T06:00:00Z"), "--json"]);
+        }
+    }
+    let open = answer(folder, &["findings", "--json"]);
+    let finding = &open["findings"][0];
+    let text = |name: &str| finding[name].as_str().unwrap();
+    let (customer, standard) = (text("customer"), text("standard"));
+    let waive =
+        ["finding", "waive", customer, standard, "--reason", "=they moved", "--author", "kim"];
+    let waived = output(folder, &waive);
+    assert!(waived.status.success(), "{}", String::from_utf8_lossy(&waived.stderr));
+
+    let made = ["audit", "report", "--from", "2026-08-01", "--out", "pack", "--json"];
+    let told = answer(folder, &made);
+    assert_eq!((&told["verified"], &told["waivers"]), (&json!(true), &json!(1)), "{told}");
+    assert!(told["breaches"].as_u64().unwrap() >= 5, "{told}");
+    let seal = told["seal"].as_str().unwrap();
+    let pack = folder.join("pack");
+    let read = |name: &str| std::fs::read_to_string(pack.join(name)).unwrap();
+    let report: Json = serde_json::from_str(&read("report.json")).unwrap();
+    assert_eq!(report["waivers"][0]["author"], "kim");
+    assert_eq!(report["people"]["kim"]["waiver"], 1);
+    assert!(!report["versions"][0]["standards"].as_array().unwrap().is_empty());
+    assert!(!report["adherence"].as_array().unwrap().is_empty());
+    let breach = &report["breaches"][0];
+    assert!(!breach["evidence"].as_str().unwrap().is_empty(), "{breach}");
+    assert!(read("report.html").contains(breach["standard"].as_str().unwrap()));
+    assert!(read("waivers.csv").contains("'=they moved"), "no formula for a spreadsheet");
+    let again = output(folder, &made);
+    assert_eq!(again.status.code(), Some(1), "a folder in use is not written over");
+
+    let verify = |more: &[&str]| {
+        let arguments = [&["audit", "verify", "--pack", "pack", "--json"], more].concat();
+        let output = output(folder, &arguments);
+        (output.status.code(), serde_json::from_slice::<Json>(&output.stdout).unwrap())
+    };
+    let by_python = |more: &[&str]| {
+        let mut python = std::process::Command::new("python3");
+        python.arg("-B").arg(pack.join("verify.py")).args(more).output().unwrap().status.code()
+    };
+    let (code, found) = verify(&["--seal", seal]);
+    assert_eq!((code, &found["seal_holds"]), (Some(0), &json!(true)), "{found}");
+    assert_eq!(found["entries"], told["entries"]);
+    assert_eq!(by_python(&[seal]), Some(0));
+    assert_eq!(verify(&["--seal", "4d1c"]).0, Some(1));
+
+    let mut files = vec!["SHA256SUMS".to_owned()];
+    files
+        .extend(read("SHA256SUMS").lines().map(|line| line.split_once("  ").unwrap().1.to_owned()));
+    assert!(files.len() > 9, "{files:?}");
+    for name in &files {
+        let whole = std::fs::read(pack.join(name)).unwrap();
+        if whole.is_empty() {
+            continue;
+        }
+        let mut changed = whole.clone();
+        let at = changed.len() / 2;
+        changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
+        std::fs::write(pack.join(name), &changed).unwrap();
+        assert_eq!(verify(&["--seal", seal]).0, Some(1), "{name}");
+        if name != "verify.py" {
+            assert_eq!(by_python(&[seal]), Some(1), "{name}");
+        }
+        std::fs::write(pack.join(name), &whole).unwrap();
+    }
+
+    // Somebody who names the changed files anew, too, still cannot seal an entry.
+    let entries = read("entries.jsonl");
+    let changed = entries.replacen("\"at\":\"2026-09", "\"at\":\"2026-08", 1);
+    assert_ne!(entries, changed);
+    std::fs::write(pack.join("entries.jsonl"), &changed).unwrap();
+    let hash = |bytes: &str| {
+        use sha2::Digest as _;
+        domain::hex(&sha2::Sha256::digest(bytes.as_bytes()))
+    };
+    let sums = read("SHA256SUMS").replace(&hash(&entries), &hash(&changed));
+    std::fs::write(pack.join("SHA256SUMS"), sums).unwrap();
+    let (code, found) = verify(&[]);
+    let faults = found["faults"].as_array().unwrap();
+    assert_eq!((code, faults.len()), (Some(1), 1), "{found}");
+    assert!(faults[0].as_str().unwrap().ends_with("is not as sealed"), "{found}");
+    assert_eq!(by_python(&[]), Some(1));
+}

@@ -20,6 +20,8 @@ fn wrong_use_is_exit_code_2() {
         &["secrets"],
         &["audit"],
         &["audit", "verify", "--root", "4d1c"],
+        &["audit", "verify", "--seal", "4d1c"],
+        &["audit", "report", "--from", "2026-01-01"],
         &["quarantine"],
         &["quarantine", "replay"],
         &["quarantine", "drop", "--all", "--code", "too_old"],
