@@ -363,9 +363,9 @@ fn a_secret_has_the_form_of_its_channel() {
     let regional = format!("https://events.eu.pagerduty.com/v2/enqueue {routing}");
     for (channel, secret) in [
         (Channel::Slack, "https://hooks.slack.com/services/T/B/X"),
-        (Channel::Webhook, &hook),
+        (Channel::Webhook, hook.as_str()),
         (Channel::PagerDuty, routing),
-        (Channel::PagerDuty, &regional),
+        (Channel::PagerDuty, regional.as_str()),
         (Channel::Alertmanager, "https://am.example.com"),
         (Channel::Alertmanager, "https://am.example.com token"),
     ] {
