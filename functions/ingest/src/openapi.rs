@@ -443,6 +443,6 @@ mod tests {
         }
         let document = document();
         walk(&document, &document);
-        assert_eq!(document["paths"].as_object().unwrap().len(), PATHS.len() + 2);
+        assert_eq!(document["paths"].as_object().unwrap().len(), PATHS.len() + 3);
     }
 }
