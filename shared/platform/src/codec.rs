@@ -29,7 +29,7 @@ pub enum CodecError {
     UnknownForm(Option<u8>),
     /// The compression is damaged.
     #[error("stored bytes cannot be decompressed")]
-    Zstd(#[source] std::io::Error),
+    Zstd(#[source] io::Error),
     /// The packing is damaged, or of another version.
     #[error("stored bytes cannot be unpacked")]
     Postcard(#[source] postcard::Error),
