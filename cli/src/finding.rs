@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::adherence::{By, Row};
 use domain::by_hand::{self, NeedsReason};
-use domain::journal::FindingOutcome;
 use domain::feed::health::FeedHealth;
+use domain::journal::FindingOutcome;
 use jiff::{SignedDuration, Timestamp};
 use platform::adherence::{MAX_DAYS, Span, read};
 use platform::store::Finding;
@@ -197,9 +197,8 @@ pub async fn findings(args: FindingsArgs) -> Result<ExitCode> {
 /// The findings of sources of events: they are of no customer.
 async fn of_feeds(target: &Target, state: &str) -> Result<Vec<Json>> {
     let watched = target.store.watched_feeds().await?.into_iter();
-    let is_asked = |health: &FeedHealth| {
-        health.opened_at.is_some() && health.is_open() == (state == "open")
-    };
+    let is_asked =
+        |health: &FeedHealth| health.opened_at.is_some() && health.is_open() == (state == "open");
     let found = watched.filter(|(_, watched)| is_asked(&watched.health));
     let told = found.map(|(name, watched)| {
         let health = watched.health;
@@ -226,7 +225,11 @@ fn line_of_feed(feed: &Json) -> String {
         None => "never heard of".to_owned(),
     };
     let standard = "feed_silent";
-    format!("{opened}  {:<8} {standard:<20} {name:<20} {state:<12} -  {}, {heard}", "high", text("health"))
+    format!(
+        "{opened}  {:<8} {standard:<20} {name:<20} {state:<12} -  {}, {heard}",
+        "high",
+        text("health")
+    )
 }
 
 fn line(finding: &Finding) -> String {

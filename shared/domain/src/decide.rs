@@ -193,9 +193,8 @@ fn keeping_back(facts: &Facts<'_>, change: &Change) -> Option<(usize, Timestamp)
     let present = change.from.as_ref().map(|from| format!("stages.{from}.enter"));
     let of_present = present.map(|rule| lifecycle.feeds_of_rule(&rule)).unwrap_or_default();
     let silent = lifecycle.silent.feeds().iter();
-    let silent = silent.filter(|feed| {
-        of_rule.iter().chain(&of_present).any(|name| *name == feed.name)
-    });
+    let silent =
+        silent.filter(|feed| of_rule.iter().chain(&of_present).any(|name| *name == feed.name));
     let feed = silent.min_by_key(|feed| feed.since)?;
     let index = lifecycle.feeds.iter().position(|known| known.name == feed.name)?;
     Some((index, feed.since))

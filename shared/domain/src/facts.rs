@@ -208,22 +208,34 @@ impl<'a> Facts<'a> {
         if silent.is_empty() || self.unheard == Unheard::Nothing {
             return Some(now);
         }
-        let (measure, minus) = match kind {
-            MetricKind::Total { measure, minus, .. } => (*measure, *minus),
-            MetricKind::DaysWith { measure, .. }
-            | MetricKind::Distinct { measure, .. }
-            | MetricKind::Latest { measure, .. }
-            | MetricKind::DaysSince { measure }
-            | MetricKind::Change { measure, .. } => (*measure, None),
+        let (measures, over) = match kind {
+            MetricKind::Total { measure, minus, over } => ([Some(*measure), *minus], *over),
+            MetricKind::DaysWith { measure, over } | MetricKind::Distinct { measure, over } => {
+                ([Some(*measure), None], Some(*over))
+            }
+            MetricKind::Latest { measure, stale_after } => ([Some(*measure), None], *stale_after),
+            MetricKind::Change { measure, over } => ([Some(*measure), None], Some(2 * over)),
+            MetricKind::DaysSince { measure } => ([Some(*measure), None], None),
             // It is told by what it reads.
             MetricKind::Formula(_) => return Some(now),
         };
-        let since = [Some(measure), minus].into_iter().flatten().filter_map(|at| silent.of(at)).min();
-        match since.filter(|since| *since < self.as_of) {
-            None => Some(now),
-            Some(_) if self.unheard == Unheard::Unknown => None,
-            Some(since) => Some(since.as_second()),
-        }
+        let measures = measures.into_iter().flatten();
+        let since = measures.clone().filter_map(|measure| silent.of(measure)).min();
+        let Some(since) = since.filter(|since| *since < self.as_of) else { return Some(now) };
+        let is_kept = |measure| over.is_none_or(|over| self.keeps(measure, over, since));
+        let is_known = self.unheard == Unheard::Still && measures.clone().all(is_kept);
+        is_known.then(|| since.as_second())
+    }
+
+    /// Whether the profile still has what a window counted as of an instant: a later fold lets go of
+    /// what is older than its own windows.
+    fn keeps(&self, measure: usize, over: i64, as_of: Timestamp) -> bool {
+        let profile = &self.customer.profile;
+        let keep_days = self.lifecycle.measures.list()[measure].keep_days;
+        // Hours are kept for two days before the fold; a day more for what is rounded.
+        let oldest = keep_days.map(|days| profile.hourly_from + (3 - i64::from(days)) * DAY);
+        profile.reaches_back_to(as_of)
+            || oldest.is_none_or(|oldest| oldest <= as_of.as_second() - over)
     }
 
     /// What a measure of a metric comes to: of the customer, and of the accounts below it where the
@@ -403,8 +415,10 @@ impl Row for Facts<'_> {
         let is_there = self.get(name).finite() != Value::Missing;
         let is_hidden = || {
             let Slot::Metric(index) = Slot::of(name.slot) else { return false };
-            self.unheard == Unheard::Unknown
-                && self.stilled(&self.lifecycle.read_by_metric(index)).is_some()
+            let since = self.stilled(&self.lifecycle.read_by_metric(index));
+            since.is_some_and(|since| {
+                self.unheard == Unheard::Unknown || !self.customer.profile.reaches_back_to(since)
+            })
         };
         if !is_there && is_hidden() { Truth::Unknown } else { Truth::from(is_there) }
     }

@@ -102,6 +102,12 @@ pub fn risk(facts: &Facts<'_>) -> Option<Risk> {
     let mut risk = match facts.lifecycle.risk.as_ref()? {
         RiskModel::Scorecard(card) => by_scorecard(facts, card),
         RiskModel::Alive(model) => alive::risk(of_model, model),
+        // It looks at windows, which a later fold may have emptied.
+        RiskModel::Learned(_)
+            if still.is_some_and(|since| !facts.customer.profile.reaches_back_to(since)) =>
+        {
+            None
+        }
         RiskModel::Learned(model) => learn::risk(of_model, model),
     }?;
     risk.revenue_at_risk = stakes::value(facts).map(|value| value * risk.probability);

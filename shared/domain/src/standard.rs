@@ -73,12 +73,15 @@ impl Running {
 }
 
 /// Since when a silent feed might have told what keeps a standard.
-fn silenced(facts: &Facts<'_>, standard: &Standard) -> Option<Timestamp> {
+fn silenced(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Option<Timestamp> {
     if facts.lifecycle.silent.is_empty() {
         return None;
     }
     match &standard.promise {
-        Promise::Holds { condition, .. } => facts.rests_on_silence(condition),
+        // Without a time of its own it is broken by what was known before.
+        Promise::Holds { condition, .. } => {
+            running.due.and_then(|_| facts.rests_on_silence(condition))
+        }
         _ => facts.stilled(&facts.lifecycle.read_by_standard(standard)),
     }
 }
@@ -91,7 +94,7 @@ pub fn judge(facts: &Facts<'_>, standard: &Standard) -> Judgement {
         State::CannotTell => Judgement::CannotTell,
         State::Running(running) if running.is_broken(facts.as_of) => {
             // What would break only by a silence of those who tell us is not known to be broken.
-            if silenced(facts, standard).is_some_and(|since| !running.was_broken(since)) {
+            if silenced(facts, standard, &running).is_some_and(|since| !running.was_broken(since)) {
                 return Judgement::CannotTell;
             }
             let reasons = evidence(facts, standard, &running);

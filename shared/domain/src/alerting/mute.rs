@@ -381,10 +381,7 @@ fn source(index: usize, rule: &Inhibit, labels: &Labels) -> Inhibiting {
 fn with_feeds(rule: &Inhibit, equal: Vec<String>, feeds: &[String]) -> Vec<Vec<String>> {
     match rule.depends_on_feed {
         false => vec![equal],
-        true => feeds
-            .iter()
-            .map(|feed| equal.iter().chain([feed]).cloned().collect())
-            .collect(),
+        true => feeds.iter().map(|feed| equal.iter().chain([feed]).cloned().collect()).collect(),
     }
 }
 

@@ -139,7 +139,8 @@ impl Rates {
         let told = |hours| self.compare(hours, calendar);
         let enough = stretches.find_map(|hours| told(hours).filter(|it| it.usual >= ENOUGH));
         let longest = STRETCHES[STRETCHES.len() - 1];
-        let all = || told(longest).filter(|it| it.usual >= LEAST && self.until() - longest >= cleared);
+        let all =
+            || told(longest).filter(|it| it.usual >= LEAST && self.until() - longest >= cleared);
         enough.or_else(all)
     }
 }

@@ -126,10 +126,8 @@ fn a_new_feed_is_compared_with_nothing() {
     for (weeks, dropped) in [(1, false), (2, false), (3, true)] {
         let all = rates(now(), |hour| if hour >= noon - 24 { 10 } else { 400 });
         let skipped = ((WEEKS - weeks) * WEEK_HOURS) as usize;
-        let rates = Rates {
-            from: all.from + skipped as i64,
-            counts: all.counts[skipped..].to_vec(),
-        };
+        let rates =
+            Rates { from: all.from + skipped as i64, counts: all.counts[skipped..].to_vec() };
         let seen = (Some(now()), &rates);
         let (after, _) = look(&product(None), &FeedHealth::FRESH, seen, now());
         assert_eq!(after.is_open(), dropped, "{weeks} weeks");
@@ -162,18 +160,21 @@ fn a_drop_ends_when_the_last_hours_are_as_usual_and_is_not_found_again() {
         told.extend(turn.map(|turn| (hour, turn)));
         health = after;
     }
-    assert_eq!(told, [(2, Turn::Opens), (13, Turn::Closes)]);
+    assert_eq!(told, [(2, Turn::Opens), (12, Turn::Closes)]);
 }
 
 #[test]
 fn hours_are_known_once_and_a_gap_starts_anew() {
     let hour = now().as_second() / 3_600;
-    let at = |hours: i64, minutes: i64| {
-        now() + self::hours(hours) + SignedDuration::from_mins(minutes)
-    };
+    let at =
+        |hours: i64, minutes: i64| now() + self::hours(hours) + SignedDuration::from_mins(minutes);
     let counts = BTreeMap::from([(hour, 5), (hour + 1, 7), (hour + 3, 2)]);
     let first = Rates::default().with(&counts, hour - 24, at(2, 1));
-    assert_eq!((first.until(), first.counts.len()), (hour + 1, 0), "the first hour is no whole one");
+    assert_eq!(
+        (first.until(), first.counts.len()),
+        (hour + 1, 0),
+        "the first hour is no whole one"
+    );
     let known = first.with(&counts, hour - 22, at(4, 6));
     assert_eq!((known.from, &known.counts), (hour + 1, &vec![7, 0, 2]));
     assert_eq!(known.clone().with(&counts, hour - 22, at(4, 59)), known, "nothing new is whole");

@@ -34,6 +34,7 @@ standards:
   fit: { holds: metrics.idle < 4, severity: low, owner: ops }
   not_stuck: { stage_overdue: any, severity: low, owner: ops }
 risk:
+  model: scorecard
   factors:
     use: { weight: 50, value: metrics.logins_7d, worst: 0, best: 10 }
     calm: { weight: 50, value: metrics.tickets, worst: 4, best: 0 }
@@ -82,7 +83,8 @@ fn what_is_told_by_others_goes_on() {
     let tickets = of(&[login(1.0), ticket(3.0), ticket(3.1)], "active", 4.0);
     assert_eq!(goes(&tickets, &silent(2.5), 4.0), "crisis", "idle it was before the silence");
     assert_eq!(goes(&tickets, &silent(1.5), 4.0), "active", "idle it may not be at all");
-    let notice = of(&[login(1.0), (3.0, "group", json!({ "notice": "2026-04-01" }))], "active", 4.0);
+    let notice =
+        of(&[login(1.0), (3.0, "group", json!({ "notice": "2026-04-01" }))], "active", 4.0);
     assert_eq!(goes(&notice, &silent(1.5), 4.0), "active", "not for two days yet");
     assert_eq!(goes(&notice, &silent(1.5), 5.0), "leaving");
 }
@@ -129,8 +131,9 @@ fn no_breach_is_found_by_a_silence_and_none_is_closed() {
     assert_eq!(opened(&silent(7.5), 8.0), all, "it was broken before");
     let mut known = of(&[login(1.0)], "active", 7.0);
     run(&mut known, &file(), day(7.0));
-    assert_eq!(known.status.findings.len(), 2);
-    assert_eq!(decide_standards(&known, &silent(6.5), day(9.0)), []);
+    assert_eq!(known.status.findings.len(), 3);
+    let later = decide_standards(&known, &silent(6.5), day(9.0));
+    assert!(later.is_empty(), "{later:?}");
 }
 
 #[test]
@@ -138,7 +141,9 @@ fn no_risk_rises_by_a_silence() {
     let mut known = of(&[login(1.0), login(1.1), ticket(1.0)], "active", 1.0);
     let (note, _) = decide_risk(&known, &file(), day(1.5)).unwrap();
     known.status.note_risk(note);
-    assert!(decide_risk(&known, &file(), day(12.0)).is_some_and(|(_, changes)| !changes.is_empty()));
+    assert!(
+        decide_risk(&known, &file(), day(12.0)).is_some_and(|(_, changes)| !changes.is_empty())
+    );
     let found = decide_risk(&known, &silent(1.5), day(12.0));
     assert!(found.is_none_or(|(_, changes)| changes.is_empty()));
 }
@@ -172,6 +177,7 @@ feeds: { product: { events: [login] } }
 ";
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     /// While a feed is silent time moves nobody; when it is heard of again, and what it had kept back is
     /// here, everybody is where they would be had it never been late.
     #[test]
@@ -192,8 +198,8 @@ proptest! {
             crate::tests_support::events(&known)
         };
         let (mut held, mut never) = (Customer::default(), Customer::default());
-        for hour in 0..=u64::from(until) * 4 {
-            let days = hour as f64 / 4.0;
+        for half in 0..=until * 2 {
+            let days = at(half);
             let (is_silent, now) = (days > f64::from(since) && days < f64::from(until), day(days));
             let heard = if is_silent { f64::from(since) } else { days };
             for (one, heard, file) in

@@ -300,9 +300,8 @@ impl Loader<'_> {
         if let Some(word) = &rule.depends {
             self.find(word, &Known { kind: "such dependence", names: vec![DEPENDS_ON_FEED] });
             let kinds = rule.when.0.iter().find(|(label, _)| label.value == "kind");
-            let is_of_feeds = kinds.is_some_and(|(_, kinds)| {
-                kinds.0.iter().all(|kind| kind.value == FEED_SILENT)
-            });
+            let is_of_feeds = kinds
+                .is_some_and(|(_, kinds)| kinds.0.iter().all(|kind| kind.value == FEED_SILENT));
             if !is_of_feeds {
                 self.error(&word.referenced, "only on a silent feed does something depend").help =
                     Some(format!("write `when: {{ kind: {FEED_SILENT} }}`"));
