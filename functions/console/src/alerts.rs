@@ -119,7 +119,7 @@ pub(crate) struct Notification {
     id: String,
     /// When it was made.
     at: Timestamp,
-    /// `sent`, `failed`, `acknowledged`, `silenced` or `silence_ended`.
+    /// `sent`, `failed`, `acknowledged`, `silenced`, `silence_ended`, or `muted`.
     what: String,
     /// The group; null of a change that was told by itself.
     #[schema(required)]
@@ -131,7 +131,7 @@ pub(crate) struct Notification {
     #[schema(required)]
     topic: Option<String>,
     /// `change`, `first`, `new_alerts`, `resolved`, `repeat`, `escalation`, `digest`, `summary_over_cap`;
-    /// what a person said where one decided.
+    /// what a person said where one decided; `depends_on_feed` of what is muted while a feed is silent.
     reason: String,
     /// Who decided, where it was a person.
     #[schema(required)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::feed::health::{FeedHealth, Health};
 use domain::feed::{Feed, Sender, SenderKind, presets};
 use domain::period::Period;
 use jiff::{SignedDuration, Timestamp};
@@ -53,6 +54,48 @@ pub(crate) struct FeedState {
     /// Since when it has been.
     #[schema(required)]
     late_since: Option<Timestamp>,
+    /// `fresh`, `late`, or `dropped` where much less comes than in the same hours of the weeks before.
+    #[schema(example = "fresh")]
+    state: &'static str,
+    /// Since when nothing is concluded from its silence; null while it is fresh.
+    #[schema(required)]
+    silent_since: Option<Timestamp>,
+    /// Its last finding; null before there was one.
+    #[schema(required)]
+    finding: Option<FeedFinding>,
+}
+
+/// That a feed was silent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FeedFinding {
+    /// `open` or `closed`.
+    state: &'static str,
+    /// When it was found.
+    opened_at: Timestamp,
+    /// When it was closed; null while it is open.
+    #[schema(required)]
+    closed_at: Option<Timestamp>,
+    /// How often it was opened again.
+    reopened: u32,
+    /// When the feed was last heard of by then.
+    #[schema(required)]
+    heard_at: Option<Timestamp>,
+    /// What came by then, against what usually comes; null where that is too little to tell.
+    #[schema(required)]
+    rate: Option<FeedRate>,
+}
+
+/// What came, against what usually comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FeedRate {
+    /// In so many whole hours.
+    hours: i64,
+    /// Events that came.
+    events: u64,
+    /// The middle of the same hours of past weeks.
+    usual: u64,
+    /// The least of them.
+    least: u64,
 }
 
 /// What came in an hour.
@@ -70,7 +113,9 @@ pub(crate) struct FeedHour {
 ///
 /// Every source of events: those of the lifecycle file in its order, then whoever else sent
 /// something. Counts may be a minute old. A feed is late when nothing new came from it for longer
-/// than its `expect_every`, counted from when the file was applied where nothing ever came.
+/// than its `expect_every`, counted from when the file was applied where nothing ever came; it has dropped
+/// when much less came than in the same hours of the weeks before. Either is one finding of the workspace,
+/// and holds what would follow from silence.
 #[utoipa::path(
     get,
     path = "/api/feeds",
@@ -92,11 +137,13 @@ pub(crate) async fn feeds(
     let heard = app.store.senders(now).await?.into_iter();
     let mut heard: BTreeMap<Sender, Liveliness> =
         heard.map(|found| (found.sender.clone(), found)).collect();
+    let mut watched = app.store.watched_feeds().await?;
     let mut states: Vec<FeedState> = Vec::new();
     for feed in &lifecycle.feeds {
         let found = heard.remove(&Sender::new(SenderKind::Feed, &feed.name));
         let state = state(&feed.name, kind_of(feed), found.as_ref(), now);
-        states.push(expected(state, feed.expect_every, active.applied_at, now));
+        let state = expected(state, feed.expect_every, active.applied_at, now);
+        states.push(with_health(state, watched.remove(&feed.name).map(|watched| watched.health)));
     }
     states.extend(heard.into_values().map(|found| {
         let Sender { kind, name } = &found.sender;
@@ -142,7 +189,34 @@ fn state(name: &str, kind: &'static str, found: Option<&Liveliness>, now: Timest
         hours,
         late: false,
         late_since: None,
+        state: Health::Fresh.as_str(),
+        silent_since: None,
+        finding: None,
     }
+}
+
+/// A feed as it was when it was last looked at.
+fn with_health(state: FeedState, health: Option<FeedHealth>) -> FeedState {
+    let Some(health) = health else {
+        let word = if state.late { Health::Late } else { Health::Fresh };
+        return FeedState { state: word.as_str(), ..state };
+    };
+    let rate = health.compared.map(|of| FeedRate {
+        hours: of.hours,
+        events: of.seen,
+        usual: of.usual,
+        least: of.least,
+    });
+    let finding = health.opened_at.map(|opened_at| FeedFinding {
+        state: if health.is_open() { "open" } else { "closed" },
+        opened_at,
+        closed_at: health.closed_at,
+        reopened: health.reopened,
+        heard_at: health.heard_at,
+        rate,
+    });
+    let word = if state.late { Health::Late } else { health.health };
+    FeedState { state: word.as_str(), silent_since: health.silent_since, finding, ..state }
 }
 
 /// A feed that is expected to be heard of every so often.

@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::expr::{Leaf, Truth, Type, Value};
+use crate::feed::health::{FeedChange, Turn};
 use crate::lifecycle::Lifecycle;
 use crate::task::{After, TaskChange};
 
@@ -65,6 +66,8 @@ pub enum ChangeKind {
     Playbook,
     /// A playbook asks the mail tool in use to write to the customer.
     Message,
+    /// A source of events went silent, or is heard of again: of no customer.
+    FeedSilent,
 }
 
 impl ChangeKind {
@@ -85,6 +88,7 @@ impl ChangeKind {
             ChangeKind::Task => "task",
             ChangeKind::Playbook => "playbook",
             ChangeKind::Message => "message",
+            ChangeKind::FeedSilent => "feed_silent",
         }
     }
 
@@ -92,9 +96,11 @@ impl ChangeKind {
     #[must_use]
     pub fn is_quiet(self) -> bool {
         match self {
-            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding | ChangeKind::Playbook => {
-                false
-            }
+            ChangeKind::Stage
+            | ChangeKind::Risk
+            | ChangeKind::Finding
+            | ChangeKind::Playbook
+            | ChangeKind::FeedSilent => false,
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
@@ -459,8 +465,7 @@ impl JournalEntry {
         lifecycle: &Lifecycle,
         head: &mut JournalHead,
     ) -> JournalEntry {
-        let prev = if head.seq == 0 { String::new() } else { crate::hex(&head.hash) };
-        let mut entry = JournalEntry {
+        let entry = JournalEntry {
             seq: head.seq + 1,
             at,
             kind: change.kind(),
@@ -473,9 +478,48 @@ impl JournalEntry {
             until: change.until(),
             config_hash: lifecycle.hash.clone(),
             config_version: lifecycle.version,
-            prev,
+            prev: String::new(),
             hash: String::new(),
         };
+        entry.sealed(head)
+    }
+
+    /// Seals what becomes of the finding of a feed as the next entry of the workspace's own journal, and
+    /// moves its head on.
+    #[must_use]
+    pub fn of_feed(
+        change: &FeedChange,
+        at: Timestamp,
+        lifecycle: &Lifecycle,
+        head: &mut JournalHead,
+    ) -> JournalEntry {
+        let (from, to) = match change.turn {
+            Turn::Opens => (None, "open"),
+            Turn::Reopens => (Some("closed"), "open"),
+            Turn::Closes => (Some("open"), "closed"),
+        };
+        let entry = JournalEntry {
+            seq: head.seq + 1,
+            at,
+            kind: ChangeKind::FeedSilent,
+            from: from.map(str::to_owned),
+            to: Some(to.to_owned()),
+            rule: format!("feeds.{}", change.feed),
+            reasons: change.reasons.clone(),
+            author: None,
+            reason: None,
+            until: None,
+            config_hash: lifecycle.hash.clone(),
+            config_version: lifecycle.version,
+            prev: String::new(),
+            hash: String::new(),
+        };
+        entry.sealed(head)
+    }
+
+    fn sealed(self, head: &mut JournalHead) -> JournalEntry {
+        let prev = if head.seq == 0 { String::new() } else { crate::hex(&head.hash) };
+        let mut entry = JournalEntry { prev, ..self };
         let digest = entry.digest();
         entry.hash = crate::hex(&digest);
         *head = JournalHead { seq: entry.seq, hash: digest };

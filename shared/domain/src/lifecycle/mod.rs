@@ -37,7 +37,7 @@ pub use risk::band::Band;
 pub use schema::{SCHEMA_FILE, schema};
 
 use crate::expr::{Condition, Expr, Type};
-use crate::feed::Feed;
+use crate::feed::{Feed, SilentFeeds};
 use crate::measure::Measures;
 use crate::period::{Calendar, Period};
 use crate::personal::Treatment;
@@ -87,6 +87,8 @@ pub struct Lifecycle {
     pub messages_to: Option<String>,
     /// Sources of events, in the order of the file.
     pub feeds: Vec<Feed>,
+    /// Which of them are silent now; no part of the file.
+    pub silent: SilentFeeds,
     /// For whom each overlay holds, in the order of the file.
     pub(crate) overlays: Vec<Condition>,
     /// The rules with each combination of overlays: the bits of an index say which hold.

@@ -17,6 +17,7 @@ use crate::meter::Access;
 pub(super) const DUE_SHARDS: u8 = 4;
 const USER_PREFIX: &str = "user:";
 const ERASED_PREFIX: &str = "erased:";
+const WORKSPACE_PREFIX: &str = "workspace:";
 
 /// The partition key of a customer.
 ///
@@ -29,7 +30,7 @@ impl CustomerKey {
     /// The customer of an account, or of a user where users are customers.
     #[must_use]
     pub fn subject(id: &str) -> CustomerKey {
-        match id.starts_with(USER_PREFIX) || id.starts_with(ERASED_PREFIX) {
+        match [USER_PREFIX, ERASED_PREFIX, WORKSPACE_PREFIX].iter().any(|own| id.starts_with(own)) {
             // An id that looks like a key of another kind is set apart from it.
             true => CustomerKey(format!("id:{id}")),
             false => CustomerKey(id.to_owned()),
@@ -45,6 +46,12 @@ impl CustomerKey {
     /// The key of a journal whose customer was erased.
     pub(super) fn erased(token: &str) -> CustomerKey {
         CustomerKey(format!("{ERASED_PREFIX}{token}"))
+    }
+
+    /// The key of the workspace's own journal: of its feeds.
+    #[must_use]
+    pub fn workspace() -> CustomerKey {
+        CustomerKey(format!("{WORKSPACE_PREFIX}feeds"))
     }
 
     /// Whether this is the key of a journal whose customer was erased.
@@ -87,6 +94,7 @@ impl CustomerKey {
     #[must_use]
     pub fn id(&self) -> &str {
         let known = self.0.strip_prefix(USER_PREFIX).or_else(|| self.0.strip_prefix("id:"));
+        let known = known.or_else(|| self.0.strip_prefix(WORKSPACE_PREFIX));
         known.unwrap_or(&self.0)
     }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::attributes::{item, n, s};
 use super::customers::{CustomerUpdate, Due, Late, Parts};
 use super::findings::FindingWrites;
-use super::{Store, StoreError, Versioned};
+use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::meter::Access;
 
 /// DynamoDB takes 100 writes in one transaction: the customer, and so many revisions.
@@ -313,6 +313,15 @@ impl Store {
         before: &Versioned,
         entry: &JournalEntry,
     ) -> Result<TransactWriteItem, StoreError> {
+        self.transact_entry_under(&before.key, entry)
+    }
+
+    /// The next entry of a journal.
+    pub(super) fn transact_entry_under(
+        &self,
+        key: &CustomerKey,
+        entry: &JournalEntry,
+    ) -> Result<TransactWriteItem, StoreError> {
         let table = &self.tables.journal;
         let at = entry.at.to_string();
         let json = serde_json::to_string(entry);
@@ -320,7 +329,7 @@ impl Store {
         let put = Put::builder()
             .table_name(table)
             .set_item(Some(item([
-                ("pk", s(before.key.as_str())),
+                ("pk", s(key.as_str())),
                 ("sk", n(entry.seq)),
                 ("day", s(&at[..10])),
                 ("at", s(at.clone())),

@@ -31,6 +31,7 @@ use super::names::{MAX_NAMES, Slot, declare};
 use super::{Lifecycle, MAX_FILE_BYTES, Metric, MetricKind, Promise, Rules, Subject};
 use crate::checkpoint::CHECKPOINT_DAYS;
 use crate::expr::{self, Condition, ConditionSource, Expected, Expr, Problem, Scope, Type};
+use crate::feed::SilentFeeds;
 use crate::measure::Measures;
 use crate::period::{Calendar, DAY, Period, parse_workdays};
 use crate::yaml::{self, Location};
@@ -178,6 +179,7 @@ impl<'a> Loader<'a> {
             playbooks: base.playbooks,
             messages_to,
             feeds,
+            silent: SilentFeeds::default(),
             overlays: applies,
             rules,
             variants,
@@ -260,13 +262,6 @@ impl<'a> Loader<'a> {
             let diagnostic = self.at(problem.span, problem.message);
             diagnostic.label = problem.label;
             diagnostic.help = problem.help;
-        }
-    }
-
-    fn refuse(&mut self, later: &file::Later, word: &str) {
-        if let Some(present) = later {
-            self.error(&present.referenced, format!("`{word}` is not supported yet")).help =
-                Some("remove it for now; nothing in a lifecycle file is silently ignored".into());
         }
     }
 
