@@ -123,7 +123,7 @@ pub async fn alerts(args: AlertsArgs) -> Result<ExitCode> {
         None => list(&target.store, &lifecycle, now, args.json, &mut out).await?,
         Some(AlertsAction::Ack { group, author, reason }) => {
             let by = by_hand::author(author.as_deref(), reason.as_deref(), NeedsReason::No)?;
-            match target.store.acknowledge_alerts(&group, &by, now).await? {
+            match target.store.acknowledge_alerts(&group, &by, &lifecycle, now).await? {
                 AckOutcome::NoGroup => bail!("there is no group `{group}` of which alerts are so"),
                 AckOutcome::Done(group) if args.json => writeln!(out, "{}", json!(group))?,
                 AckOutcome::Done(group) => writeln!(

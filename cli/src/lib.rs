@@ -28,6 +28,7 @@ pub mod logs;
 pub mod model;
 pub mod pack;
 pub mod plan;
+pub mod posts;
 pub mod quarantine;
 pub mod run;
 pub mod schema;

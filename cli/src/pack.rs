@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use domain::lifecycle::{self, Diagnostic, Lifecycle};
 use jiff::Timestamp;
+use platform::egress::Egress;
 use platform::handoff::{Handoff, HandoffError, Work};
-use platform::publish::SnsPublisher;
+use platform::post::Poster;
+use platform::publish::{Publisher, SnsPublisher};
 use platform::store::PrivacyRequest;
 use platform::sweep::{ScheduleEvent, Summary, SweepAnswer, SweepEvent, SweepKind};
 use platform::{Store, sweep};
@@ -22,6 +25,7 @@ use tokio::sync::Mutex;
 use crate::clock::LocalClock;
 use crate::embedded::engine::{REGION, sns_at};
 use crate::embedded::{Engine, JournalPump, LocalSns, Location, create_tables};
+use crate::posts::{LocalPosts, LocalPublisher};
 
 /// How many records of the journal's stream go to `notify` at once, as in the template.
 const STREAM_BATCH: usize = 100;
@@ -91,9 +95,11 @@ pub struct Pack {
     /// The console function.
     pub console: Arc<console::App>,
     sweeps: BTreeMap<&'static str, sweep::App>,
-    notify: RwLock<Arc<notify::App<SnsPublisher>>>,
+    notify: RwLock<Arc<notify::App<LocalPublisher>>>,
     /// What was published.
     pub sns: LocalSns,
+    /// What would have been sent to receivers whose secrets are not set here.
+    pub posts: LocalPosts,
     sns_endpoint: String,
     pump: Mutex<JournalPump>,
     checkpoint_file: Option<PathBuf>,
@@ -145,15 +151,25 @@ impl Pack {
             customers_per_segment: sweep::CUSTOMERS_PER_SEGMENT,
         };
         let sweeps = SweepFunction::ALL.map(|function| (function.name(), sweep_app(function)));
+        let notify_store = store.with_own_meter();
+        let posts = LocalPosts::default();
         let notify = notify::App {
-            store: store.with_own_meter(),
+            publisher: LocalPublisher {
+                publisher: Publisher {
+                    sns: SnsPublisher::new(sns_at(&sns_endpoint), BTreeMap::new()),
+                    poster: Poster::new(notify_store.clone(), time.clone(), way_out()),
+                },
+                posts: posts.clone(),
+                clock: clock.clone(),
+            },
+            store: notify_store,
             clock: time.clone(),
-            publisher: SnsPublisher::new(sns_at(&sns_endpoint), BTreeMap::new()),
         };
         let ingest = Arc::new(ingest::App {
             store: store.with_own_meter(),
             clock: time.clone(),
             public_url: None,
+            egress: way_out(),
         });
         let console = Arc::new(console::App {
             store: store.with_own_meter(),
@@ -168,6 +184,7 @@ impl Pack {
             engine,
             store,
             sns,
+            posts,
             sns_endpoint,
             pump: Mutex::new(pump),
             checkpoint_file,
@@ -219,14 +236,13 @@ impl Pack {
         let mut notify = self.notify.write().unwrap_or_else(PoisonError::into_inner);
         // Every topic the file names exists here.
         let topics = lifecycle.receivers.iter().map(|receiver| {
-            let arn = format!("arn:aws:sns:{REGION}:000000000000:{}", receiver.topic);
-            (receiver.topic.clone(), arn)
+            let arn = format!("arn:aws:sns:{REGION}:000000000000:{}", receiver.address);
+            (receiver.address.clone(), arn)
         });
-        *notify = Arc::new(notify::App {
-            store: notify.store.clone(),
-            clock: notify.clock.clone(),
-            publisher: SnsPublisher::new(sns_at(&self.sns_endpoint), topics.collect()),
-        });
+        let mut publisher = notify.publisher.clone();
+        publisher.publisher.sns = SnsPublisher::new(sns_at(&self.sns_endpoint), topics.collect());
+        let (store, clock) = (notify.store.clone(), notify.clock.clone());
+        *notify = Arc::new(notify::App { store, clock, publisher });
         Ok(())
     }
 
@@ -331,6 +347,14 @@ impl Pack {
         self.sweeps.values().for_each(|app| app.store.meter().reset());
         self.notify.read().unwrap_or_else(PoisonError::into_inner).store.meter().reset();
     }
+}
+
+/// How long a receiver on the way out may take.
+const POST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The way out of this machine, and to it: a receiver may be a server that somebody tries here.
+fn way_out() -> Egress {
+    Egress::with_this_machine(POST_TIMEOUT)
 }
 
 /// Does work that is handed on at once: there are no queues here.

@@ -193,7 +193,12 @@ fn by_path(item: &Quarantined) -> String {
 async fn replay(store: &Store, ids: &[String], is_json: bool) -> Result<ExitCode> {
     store.lifecycle().await.context("there is no workspace to take anything into")?;
     let clock = LocalClock::system().handle();
-    let app = ingest::App { store: store.clone(), clock, public_url: None };
+    let app = ingest::App {
+        store: store.clone(),
+        clock,
+        public_url: None,
+        egress: platform::egress::Egress::quick(),
+    };
     let (mut taken, mut rejected) = (0_usize, Vec::new());
     for together in ids.chunks(AT_ONCE) {
         for done in ingest::replay(&app, together).await? {

@@ -1,23 +1,30 @@
-//! `lifecycle secrets`: the secrets with which sources sign their webhooks.
+//! `lifecycle secrets`: the secrets with which sources sign their webhooks, and those that have the
+//! addresses of receivers.
 
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use platform::Store;
+use domain::lifecycle::{Channel, SLACK_SIGNING};
+use domain::post::Target;
 use platform::store::{MAX_LIVE, SecretOutcome};
+use platform::{Store, StoreError};
 
 use crate::clock::LocalClock;
 use crate::target::{Target, TargetArgs};
 
-/// Add, list and end the secrets of signed webhooks
+/// Add, list and end the secrets of signed webhooks and of receivers
 #[derive(Debug, Args)]
 #[command(
     long_about = "A source that sends webhooks signs them with a secret, which it shows where the webhook is \
 set up (Stripe: `whsec_…`; HubSpot: the client secret of the app). It is kept encrypted beside the \
 other data, outside the lifecycle file, and never shown again. Two secrets of a source may be live, so \
-that one can follow the other.\n\n  pbpaste | lifecycle secrets add stripe --secret-stdin\n  lifecycle \
+that one can follow the other.\n\nA receiver of alerts that is no SNS topic names a secret that has its \
+address:\n\n  slack         https://hooks.slack.com/services/…\n  webhook       https://… whsec_…\n  \
+pagerduty     the routing key, or an address and the key\n  alertmanager  https://…, or with a bearer \
+token behind it\n\nThe newest secret is used. With the signing secret of the Slack app as slack_signing, \
+Slack messages have buttons; set the app's interactivity to <address>/v1/slack/actions.\n\n  pbpaste | lifecycle secrets add stripe --secret-stdin\n  lifecycle \
 secrets list\n  lifecycle secrets remove stripe 5e88"
 )]
 pub struct SecretsArgs {
@@ -34,7 +41,8 @@ pub struct SecretsArgs {
 enum Action {
     /// Add a secret of a source, read from standard input
     Add {
-        /// The name of the feed in the lifecycle file, or stripe or hubspot
+        /// The name of the feed or of the receiver's secret in the lifecycle file, stripe, hubspot, or
+        /// slack_signing
         source: String,
         /// Read the secret from standard input without a question
         #[arg(long)]
@@ -62,6 +70,7 @@ pub async fn run(args: SecretsArgs) -> Result<ExitCode> {
     match args.action {
         Action::Add { source, secret_stdin } => {
             let secret = read_secret(&source, secret_stdin)?;
+            let use_of_it = checked(store, &source, &secret).await?;
             add(store, &source, &secret).await?;
             if args.json {
                 writeln!(out, "{}", serde_json::json!({ "added": source }))?;
@@ -69,7 +78,7 @@ pub async fn run(args: SecretsArgs) -> Result<ExitCode> {
                 writeln!(
                     out,
                     "added a secret of {source}; running functions take it within half a minute\n\n\
-                     Webhooks go to <address>/v1/webhooks/{source}."
+                     {use_of_it}"
                 )?;
             }
         }
@@ -110,6 +119,33 @@ pub async fn run(args: SecretsArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the secret of a receiver for its form; answers what a secret is used for.
+async fn checked(store: &Store, source: &str, secret: &str) -> Result<String> {
+    if source == SLACK_SIGNING {
+        return Ok("Slack messages have buttons now. Set the interactivity of the app to \
+                   <address>/v1/slack/actions."
+            .to_owned());
+    }
+    let lifecycle = match store.lifecycle().await {
+        Ok(lifecycle) => Some(lifecycle),
+        Err(StoreError::NoLifecycle) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let receivers = lifecycle.iter().flat_map(|lifecycle| &lifecycle.receivers);
+    let receivers = receivers.filter(|one| one.channel != Channel::Sns && one.address == source);
+    let mut told = Vec::new();
+    for receiver in receivers {
+        let (name, channel) = (&receiver.name, receiver.channel.as_str());
+        Target::read(receiver.channel, [secret])
+            .map_err(|error| anyhow!("{source} is of the {channel} receiver {name}: {error}"))?;
+        told.push(name.as_str());
+    }
+    Ok(match told.is_empty() {
+        true => format!("Webhooks go to <address>/v1/webhooks/{source}."),
+        false => format!("The receiver {} is told there.", told.join(" and ")),
+    })
 }
 
 /// Makes a secret of a source live.

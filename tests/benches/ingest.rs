@@ -141,7 +141,12 @@ fn taking(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let source = presets::preset("b2b-saas").unwrap().source;
     let stack = runtime.block_on(Stack::start(source, now())).unwrap();
-    let app = App { store: stack.store.clone(), clock: stack.clock.handle(), public_url: None };
+    let app = App {
+        store: stack.store.clone(),
+        clock: stack.clock.handle(),
+        public_url: None,
+        egress: platform::egress::Egress::quick(),
+    };
     let app = Arc::new(app);
     let mut peer = Peer::start(&stack);
     let mut group = c.benchmark_group("ingest");

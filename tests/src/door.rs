@@ -74,7 +74,12 @@ impl Door {
     /// When the engine cannot start, or the file is not valid.
     pub async fn open(source: &str, now: Timestamp) -> Result<Door> {
         let stack = Stack::start(source, now).await?;
-        let app = App { store: stack.store.clone(), clock: stack.clock.handle(), public_url: None };
+        let app = App {
+            store: stack.store.clone(),
+            clock: stack.clock.handle(),
+            public_url: None,
+            egress: platform::egress::Egress::with_this_machine(std::time::Duration::from_secs(2)),
+        };
         Ok(Door { stack, app: Arc::new(app) })
     }
 

@@ -527,7 +527,7 @@ async fn of_a_customer_that_is_erased_no_alert_is_left() {
     assert_eq!(world.control("alert#acme").await.len(), 0);
     let by = Author { name: "kim".to_owned(), reason: None };
     let id = groups["items"][0]["id"].as_str().unwrap();
-    store.acknowledge_alerts(id, &by, now).await.unwrap();
+    store.acknowledge_alerts(id, &by, &lifecycle, now).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,7 +98,12 @@ impl World {
     fn process(&self, clock: &LocalClock, attempts: Attempts) -> Arc<App> {
         let client = self.faults.dynamodb(&self.stack.dynamodb, attempts);
         let store = Store::new(client, self.stack.tables.clone(), 400);
-        Arc::new(App { store, clock: clock.handle(), public_url: None })
+        Arc::new(App {
+            store,
+            clock: clock.handle(),
+            public_url: None,
+            egress: platform::egress::Egress::quick(),
+        })
     }
 
     /// Sends a delivery until it is acknowledged: how many attempts that took, and how many of its

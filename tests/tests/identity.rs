@@ -72,7 +72,12 @@ impl World {
         // What every process knows after its first request.
         store.lifecycle().await.unwrap();
         store.write_key_label("dev").await.unwrap();
-        let app = ingest::App { store, clock: Clock::new(now), public_url: None };
+        let app = ingest::App {
+            store,
+            clock: Clock::new(now),
+            public_url: None,
+            egress: platform::egress::Egress::quick(),
+        };
         Process { app: Arc::new(app), crash }
     }
 

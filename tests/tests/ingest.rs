@@ -54,7 +54,12 @@ struct Reply {
 
 impl Sut {
     fn over(stack: Stack) -> Sut {
-        let app = App { store: stack.store.clone(), clock: stack.clock.handle(), public_url: None };
+        let app = App {
+            store: stack.store.clone(),
+            clock: stack.clock.handle(),
+            public_url: None,
+            egress: platform::egress::Egress::quick(),
+        };
         Sut { app: Arc::new(app), stack }
     }
 
@@ -317,7 +322,8 @@ async fn two_write_keys_may_be_live_and_one_that_was_ended_is_refused() {
     let store = Store::new(sut.stack.dynamodb.clone(), sut.stack.tables.clone(), 400);
     store.remember_lifecycle(sut.stack.store.lifecycle().await.unwrap());
     let clock = sut.stack.clock.handle();
-    let app = Arc::new(App { store, clock, public_url: None });
+    let app =
+        Arc::new(App { store, clock, public_url: None, egress: platform::egress::Egress::quick() });
     for (key, status) in [("Bearer dev", 401), ("Bearer next", 200), ("Bearer dev", 401)] {
         let request = Request::post("/v1/batch").header("authorization", key);
         let request = request.body(Body::from(body("m-2"))).unwrap();

@@ -151,7 +151,12 @@ async fn equal_stays_equal_in_every_process_and_nothing_else_does() {
     let store = Store::new(door.stack.dynamodb.clone(), door.stack.tables.clone(), 400);
     store.remember_lifecycle(door.stack.store.lifecycle().await.unwrap());
     let clock = door.stack.clock.handle();
-    let fresh = Arc::new(ingest::App { store, clock, public_url: None });
+    let fresh = Arc::new(ingest::App {
+        store,
+        clock,
+        public_url: None,
+        egress: platform::egress::Egress::quick(),
+    });
     let door = Door { app: fresh, ..door };
     let second = json!({"batch": [mailed("3", EMAIL), mailed("4", "eve@example.test")]});
     door.post("/v1/batch", &[BEARER], second.to_string()).await.taken();

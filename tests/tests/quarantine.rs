@@ -202,7 +202,12 @@ async fn a_replay_that_dies_anywhere_counts_once_in_the_end() {
         let dying = Store::new(client, door.stack.tables.clone(), 400);
         dying.remember_lifecycle(door.stack.store.lifecycle().await.unwrap());
         let clock = door.stack.clock.handle();
-        let app = ingest::App { store: dying, clock, public_url: None };
+        let app = ingest::App {
+            store: dying,
+            clock,
+            public_url: None,
+            egress: platform::egress::Egress::quick(),
+        };
         crash.at(at, if at % 2 == 0 { Side::Before } else { Side::After });
         let ids: Vec<String> =
             aside(&door.stack.store).await.into_iter().map(|found| found.id).collect();

@@ -47,7 +47,12 @@ impl Sut {
     async fn start() -> Sut {
         let stack = Stack::start(SOURCE, now()).await.unwrap();
         stack.store.add_write_key(WRITE_KEY, "recorded", now()).await.unwrap();
-        let app = App { store: stack.store.clone(), clock: stack.clock.handle(), public_url: None };
+        let app = App {
+            store: stack.store.clone(),
+            clock: stack.clock.handle(),
+            public_url: None,
+            egress: platform::egress::Egress::quick(),
+        };
         Sut { app: Arc::new(app), stack }
     }
 

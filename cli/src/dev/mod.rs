@@ -215,7 +215,7 @@ fn greet(
         ),
         "               -d '{\"userId\":\"ada\",\"event\":\"login\"}'".to_owned(),
         format!("  customer   curl {url}/api/customers/ada"),
-        format!("  alerts     curl {url}/dev/sns"),
+        format!("  alerts     curl {url}/dev/sns; {url}/dev/outbox has what is no SNS"),
         format!("  API        {url}/api/openapi.json"),
         format!("  time       {}", pack.clock.now()),
         String::new(),

@@ -42,6 +42,7 @@ pub fn router(
         .route("/dev/clock", get(read_clock).post(set_clock))
         .route("/dev/run/{function}", post(run))
         .route("/dev/sns", get(published))
+        .route("/dev/outbox", get(posts))
         .route("/dev/capacity", get(capacity).delete(reset_capacity))
         .with_state(dev)
         .route("/v1/{*rest}", any(move |request: Request| ingest.clone().oneshot(request)))
@@ -169,6 +170,11 @@ async fn run(State(dev): State<Arc<Dev>>, Path(function): Path<String>, body: St
 
 async fn published(State(dev): State<Arc<Dev>>) -> Response {
     Json(dev.pack.sns.published()).into_response()
+}
+
+/// What receivers that are no topics would have got, had they an address here.
+async fn posts(State(dev): State<Arc<Dev>>) -> Response {
+    Json(dev.pack.posts.kept()).into_response()
 }
 
 async fn capacity(State(dev): State<Arc<Dev>>) -> Response {

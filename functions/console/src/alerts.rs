@@ -199,7 +199,7 @@ pub(crate) async fn acknowledge_alerts(
         return Err(no_group());
     }
     let lifecycle = app.store.lifecycle().await?;
-    match app.store.acknowledge_alerts(&group, &by, app.clock.now()).await? {
+    match app.store.acknowledge_alerts(&group, &by, &lifecycle, app.clock.now()).await? {
         AckOutcome::NoGroup => Err(no_group()),
         AckOutcome::Done(group) => {
             let silences = app.store.silences().await?;

@@ -30,7 +30,7 @@ use crate::mend::mend;
 use crate::openapi;
 use crate::problem::Problem;
 use crate::take::{self, Outcome};
-use crate::{App, auth, cloudevents, webhook};
+use crate::{App, auth, cloudevents, slack, webhook};
 
 /// How many rejected calls an answer lists; all of them are in quarantine.
 const MAX_LISTED: usize = 10_000;
@@ -97,6 +97,7 @@ pub fn router(app: Arc<App>) -> Router {
     router
         .route("/v1/openapi.json", get(openapi::answer).options(preflight))
         .route("/v1/webhooks/{source}", post(receive_webhook).options(preflight))
+        .route(slack::PATH, post(receive_click))
         .route(cloudevents::PATH, post(receive_cloudevents).options(may_send_cloudevents))
         .route("/v1/{*path}", options(preflight).fallback(not_found))
         .fallback(not_found)
@@ -118,6 +119,11 @@ async fn receive_webhook(
 ) -> Response {
     let (parts, body) = request.into_parts();
     webhook::receive(&app, &path.source, &parts, body).await.into_response()
+}
+
+async fn receive_click(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    slack::receive(&app, &parts, body).await.into_response()
 }
 
 async fn receive_cloudevents(State(app): State<Arc<App>>, request: Request) -> Response {

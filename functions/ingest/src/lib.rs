@@ -1,7 +1,7 @@
 //! The `ingest` Lambda: tracking calls, signed webhooks and CloudEvents over HTTP, SQS and
 //! EventBridge into the event log and the customers' state.
 //!
-//! Every way in ends at one pipeline, `take`: a call is read alone, so that a bad one never
+//! Beside them is the door for the buttons of Slack messages. Every other way in ends at one pipeline, `take`: a call is read alone, so that a bad one never
 //! takes its neighbours with it; what cannot be read is set aside in quarantine with its reason;
 //! the others are committed customer by customer.
 //!
@@ -26,6 +26,7 @@ mod percent;
 mod problem;
 mod quarantine;
 mod queue;
+mod slack;
 mod take;
 mod webhook;
 mod when;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use domain::lifecycle::Lifecycle;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use platform::egress::Egress;
 use platform::telemetry::Counts;
 use platform::{Clock, Store, StoreError};
 use serde::de::IgnoredAny;
@@ -58,6 +60,8 @@ pub struct App {
     /// What stands before `/v1` in the addresses that senders know, where requests do not show it:
     /// HubSpot signs its own address.
     pub public_url: Option<String>,
+    /// The way to Slack, which is told what became of a click.
+    pub egress: Egress,
 }
 
 impl App {

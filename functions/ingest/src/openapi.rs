@@ -15,7 +15,7 @@ use crate::call::MAX_CALL_BYTES;
 use crate::http::{Endpoint, PATHS};
 use crate::items::MAX_CALLS;
 use crate::problem::RETRY_AFTER_SECONDS;
-use crate::{body, who};
+use crate::{body, slack, who};
 
 /// Characters that may stand in an id: all but control characters, and not only spaces.
 const ID: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f]$";
@@ -30,7 +30,11 @@ pub(crate) async fn answer() -> Response {
 
 fn document() -> Value {
     let tracking = PATHS.iter().map(|(path, endpoint)| (*path, operation(path, *endpoint)));
-    let others = [("/v1/webhooks/{source}", webhook()), ("/v1/cloudevents", cloudevents())];
+    let others = [
+        ("/v1/webhooks/{source}", webhook()),
+        ("/v1/cloudevents", cloudevents()),
+        (slack::PATH, slack_actions()),
+    ];
     let paths = tracking.chain(others);
     let paths = paths.map(|(path, post)| (path.to_owned(), json!({ "post": post })));
     json!({
@@ -129,6 +133,55 @@ fn webhook() -> Value {
             "400": refused,
             "401": refused,
             "404": refused,
+            "503": { "$ref": "#/components/responses/NotStored" },
+        },
+    })
+}
+
+/// A click of a button in a Slack message.
+fn slack_actions() -> Value {
+    let refused = json!({ "$ref": "#/components/responses/Refused" });
+    let header = |name: &str, pattern: &str| {
+        json!({
+            "name": name,
+            "in": "header",
+            "required": true,
+            "schema": { "type": "string", "pattern": pattern },
+        })
+    };
+    json!({
+        "operationId": "slack_actions",
+        "summary": "Take a click of a button in a Slack message",
+        "description": format!(
+            "The address for the interactivity of the Slack app that messages about alerts are sent \
+             with. Slack signs it with the secret that is kept as `slack_signing`; a click is taken \
+             once. The buttons are {}.",
+            slack::words().map(|word| format!("`{word}`")).join(", "),
+        ),
+        "security": [],
+        "parameters": [
+            header("x-slack-signature", "^v0=[0-9a-f]{64}$"),
+            header("x-slack-request-timestamp", "^[0-9]{1,12}$"),
+        ],
+        "requestBody": {
+            "required": true,
+            "content": {
+                "application/x-www-form-urlencoded": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["payload"],
+                        "properties": { "payload": { "type": "string" } },
+                    },
+                },
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "It is done; the message as it is now.",
+                "content": { "application/json": { "schema": { "type": "object" } } },
+            },
+            "400": refused,
+            "401": refused,
             "503": { "$ref": "#/components/responses/NotStored" },
         },
     })

@@ -7,8 +7,8 @@
 //! `group_wait` is nothing, else by [`tick`], every minute.
 //!
 //! A group's message is made in the transaction that notes it as told, sent afterwards, and only then
-//! forgotten: a crash in between sends it again, under the same id. A topic that does not answer keeps no
-//! other waiting.
+//! forgotten: a crash in between sends it again, under the same id. A topic or another receiver that does
+//! not answer keeps no other waiting: its messages wait apart, longer each time, for up to a day.
 //!
 //! A record that can never be sent (it cannot be read, its topic does not exist, SNS refuses it)
 //! is logged and passed over: it must not block its shard. Only what may succeed later is asked
@@ -24,7 +24,7 @@ use aws_lambda_events::event::dynamodb::{Event as StreamEvent, EventRecord};
 use domain::alert::{alert, may_concern_anyone};
 use domain::alerting::{Change, Inhibiting, Mutes, Silence, sort};
 use domain::journal::{ChangeKind, JournalEntry};
-use domain::lifecycle::Lifecycle;
+use domain::lifecycle::{Channel, Lifecycle, SLACK_SIGNING};
 use domain::message::message;
 use jiff::Timestamp;
 use platform::publish::{Publish, PublishError};
@@ -184,7 +184,7 @@ pub async fn handle<P: Publish>(app: &App<P>, event: StreamEvent) -> Result<Answ
         true => Vec::new(),
         false => touched.into_iter().collect(),
     };
-    answer.published += known.settling(&app.store).settle_all(app, &due, Late::Leave).await;
+    answer.published += known.settling(&app.store).await?.settle_all(app, &due, Late::Leave).await;
     Ok(answer)
 }
 
@@ -198,7 +198,7 @@ pub async fn tick<P: Publish>(app: &App<P>) -> Result<Answer, StoreError> {
     let silences = app.store.silences().await?;
     let known = Known { lifecycle: &lifecycle, silences: &silences, now: app.clock.now() };
     let due = app.store.due_groups(known.now, MAX_DUE).await?;
-    let published = known.settling(&app.store).settle_all(app, &due, Late::Send).await;
+    let published = known.settling(&app.store).await?.settle_all(app, &due, Late::Send).await;
     Ok(Answer { visited: due.len() as u64, published, ..Answer::default() })
 }
 
@@ -218,7 +218,7 @@ pub async fn handle_any<P: Publish>(
 
 /// Whether messages of others that wait to be sent, and summaries, are dealt with as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Late {
+pub(crate) enum Late {
     Send,
     Leave,
 }
@@ -232,7 +232,7 @@ impl Settling<'_> {
         for id in ids {
             match self.settle(id).await {
                 Ok(Settled::Nothing) => {}
-                Ok(Settled::Message(message)) => out.push(*message),
+                Ok(Settled::Messages(messages)) => out.extend(messages),
                 Ok(Settled::TooMany(held)) => {
                     let to = held.group.as_ref().map(|group| group.to.clone()).unwrap_or_default();
                     too_many.entry(to).or_default().push(*held);
@@ -254,7 +254,7 @@ impl Settling<'_> {
                     ),
                 }
             }
-            match app.store.outgoing(MAX_DUE).await {
+            match app.store.outgoing(self.now, MAX_DUE).await {
                 Ok(waiting) => {
                     let is_new =
                         |one: &platform::store::Outgoing| !out.iter().any(|made| made.id == one.id);
@@ -267,7 +267,7 @@ impl Settling<'_> {
                 ),
             }
         }
-        deliver::deliver(app, &out).await
+        deliver::deliver(app, out, late, self.now).await
     }
 }
 
@@ -279,9 +279,15 @@ struct Known<'k> {
 }
 
 impl<'k> Known<'k> {
-    fn settling(&self, store: &'k Store) -> Settling<'k> {
+    /// # Errors
+    /// When the key of buttons cannot be read.
+    async fn settling(&self, store: &'k Store) -> Result<Settling<'k>, StoreError> {
         let Known { lifecycle, silences, now } = *self;
-        Settling { store, lifecycle, silences, now }
+        // Without the secret that Slack signs with, what a button sends could not be taken.
+        let has_buttons = lifecycle.receivers.iter().any(|one| one.channel == Channel::Slack)
+            && !store.source_secrets(SLACK_SIGNING).await?.is_empty();
+        let buttons = if has_buttons { Some(store.button_key().await?) } else { None };
+        Ok(Settling { store, lifecycle, silences, buttons, now })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::alerting::{Group, Hold, Mutes, Policy, Reason, Silence, Step, message, next, summary};
-use domain::lifecycle::Lifecycle;
+use domain::lifecycle::{Channel, Lifecycle, Receiver};
+use domain::post::ButtonKey;
 use jiff::{SignedDuration, Timestamp};
 use platform::store::{AlertWrites, CapState, GroupWrite, HeldGroup, Notification, Outgoing};
 use platform::{Store, StoreError};
@@ -24,6 +25,8 @@ pub(crate) struct Settling<'s> {
     pub(crate) store: &'s Store,
     pub(crate) lifecycle: &'s Lifecycle,
     pub(crate) silences: &'s [Silence],
+    /// What buttons are signed with, where messages have some.
+    pub(crate) buttons: Option<ButtonKey>,
     pub(crate) now: Timestamp,
 }
 
@@ -31,8 +34,8 @@ pub(crate) struct Settling<'s> {
 pub(crate) enum Settled {
     /// There is nothing to send.
     Nothing,
-    /// This is to be sent.
-    Message(Box<Outgoing>),
+    /// These are to be sent.
+    Messages(Vec<Outgoing>),
     /// It is one too many for its receiver.
     TooMany(Box<HeldGroup>),
 }
@@ -77,9 +80,10 @@ impl Settling<'_> {
             if reason == Reason::SummaryOverCap {
                 return Ok(Settled::TooMany(Box::new(before)));
             }
-            let Some(out) = self.outgoing(&group, &reason, &mutes) else {
+            let out = self.messages(&group, &reason, &mutes);
+            if out.is_empty() {
                 return Ok(Settled::Nothing);
-            };
+            }
             let mut after = group;
             after.told(&reason, &mutes, due_at, self.now);
             let (after, due) = self.after(after, &mutes, cap);
@@ -87,12 +91,12 @@ impl Settling<'_> {
             let had = had.map(|had| (receiver, CapState { had: had.had + 1, ..had }));
             let writes = AlertWrites {
                 groups: vec![write(before, after, due)],
-                out: vec![out.clone()],
+                out: out.clone(),
                 had: had.into_iter().collect(),
                 ..AlertWrites::default()
             };
             if self.store.write_alerts(&writes, self.now).await? {
-                return Ok(Settled::Message(Box::new(out)));
+                return Ok(Settled::Messages(out));
             }
         }
         Err(StoreError::Conflict(MAX_CONFLICTS))
@@ -114,14 +118,14 @@ impl Settling<'_> {
         }
         let told: Vec<&Group> = groups.iter().filter_map(|held| held.group.as_ref()).collect();
         let id = format!("summary-{receiver}-{}", had.hour);
-        let alert = summary(&id, &known.topic, &told, most);
+        let alert = summary(&id, known, &told, most, self.now);
         let out = Outgoing {
             customers: told.iter().flat_map(|group| names(group)).collect(),
             told: Notification {
                 id: id.clone(),
                 at: self.now,
                 receiver: Some(receiver.to_owned()),
-                topic: Some(known.topic.clone()),
+                topic: topic_of(known),
                 reason: Reason::SummaryOverCap.as_str().to_owned(),
                 firing: told.iter().map(|group| group.firing()).sum(),
                 ..Notification::default()
@@ -129,6 +133,7 @@ impl Settling<'_> {
             id,
             at: self.now,
             alert,
+            again_at: None,
         };
         let mut is_made = false;
         for part in groups.chunks(AT_ONCE) {
@@ -224,26 +229,54 @@ impl Settling<'_> {
         }
     }
 
-    fn outgoing(&self, group: &Group, reason: &Reason, mutes: &Mutes<'_>) -> Option<Outgoing> {
+    /// The messages of a group: for the receiver that is due to hear, and where all of it is over also
+    /// for those of the escalation that would remember it for ever.
+    fn messages(&self, group: &Group, reason: &Reason, mutes: &Mutes<'_>) -> Vec<Outgoing> {
         let to = match reason {
             Reason::Escalation { to, .. } => to,
             _ => &group.to,
         };
-        let receiver = self.lifecycle.receiver(to)?;
+        let Some(receiver) = self.lifecycle.receiver(to) else { return Vec::new() };
         let id = format!("{}-{}-{}", group.id, group.opened_at.as_second(), group.log.messages + 1);
-        let alert = message(&id, &receiver.topic, group, reason, mutes, self.now);
+        let mut out = vec![self.outgoing(id.clone(), receiver, group, reason, mutes)];
+        if group.firing() == 0 {
+            let others = group.told_receivers(self.lifecycle).into_iter();
+            let others =
+                others.filter(|one| one.name != receiver.name && one.channel.keeps_state());
+            out.extend(others.map(|other| {
+                self.outgoing(format!("{id}-{}", other.name), other, group, reason, mutes)
+            }));
+        }
+        out
+    }
+
+    fn outgoing(
+        &self,
+        id: String,
+        receiver: &Receiver,
+        group: &Group,
+        reason: &Reason,
+        mutes: &Mutes<'_>,
+    ) -> Outgoing {
+        let buttons = self.buttons.as_ref();
+        let alert = message(&id, receiver, group, reason, mutes, self.now, buttons);
         let told = Notification {
             id: id.clone(),
             at: self.now,
             group: Some(group.id.clone()),
             receiver: Some(receiver.name.clone()),
-            topic: Some(receiver.topic.clone()),
+            topic: topic_of(receiver),
             reason: reason.as_str().to_owned(),
             firing: group.firing(),
             ..Notification::default()
         };
-        Some(Outgoing { id, at: self.now, alert, told, customers: names(group) })
+        Outgoing { id, at: self.now, alert, told, customers: names(group), again_at: None }
     }
+}
+
+/// The SNS topic of a receiver, where it is one.
+fn topic_of(receiver: &Receiver) -> Option<String> {
+    (receiver.channel == Channel::Sns).then(|| receiver.address.clone())
 }
 
 /// The keys of the customers that a message of a group may name.

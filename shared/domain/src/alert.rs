@@ -16,6 +16,7 @@ use crate::facts::Facts;
 use crate::finding;
 use crate::journal::{ChangeKind, JournalEntry, Reason};
 use crate::lifecycle::{Action, FindingSeverity, Lifecycle, Receiver, Route, Standard, Step};
+use crate::post::Post;
 use crate::rise;
 use crate::task;
 use crate::template::Channel;
@@ -32,7 +33,7 @@ pub(crate) const FILTERED: [&str; 8] =
 /// A message for one receiver.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// The name of the SNS topic.
+    /// The name of the SNS topic; empty where there is a `post`.
     pub topic: String,
     /// One line of at most 99 characters.
     pub subject: String,
@@ -42,6 +43,18 @@ pub struct Alert {
     pub chat: Json,
     /// For filter policies: `kind`, `severity`, `stage`, `standard`, `band`, `state`.
     pub attributes: BTreeMap<String, String>,
+    /// The message itself, for a receiver that is no SNS topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post: Option<Post>,
+}
+
+impl Alert {
+    /// A message for a receiver that is no SNS topic.
+    #[must_use]
+    pub fn posted(post: Post, subject: String, attributes: BTreeMap<String, String>) -> Alert {
+        let (topic, text) = (String::new(), String::new());
+        Alert { topic, subject, text, chat: Json::Null, attributes, post: Some(post) }
+    }
 }
 
 /// Labels of a decision; `segment` may have many values, the others one.
@@ -380,7 +393,7 @@ pub fn alert(
         }
     }
     let chat = chat(customer_id, entry, &name, &headline, owner.as_deref(), &attributes);
-    Some(Alert { topic: receiver.topic.clone(), subject, text, chat, attributes })
+    Some(Alert { topic: receiver.address.clone(), subject, text, chat, attributes, post: None })
 }
 
 /// What happened, without the customer's name and without a full stop.

@@ -48,6 +48,7 @@ pub mod pace;
 pub mod period;
 pub mod personal;
 pub mod plan;
+pub mod post;
 pub mod replay;
 pub mod revision;
 pub mod rise;

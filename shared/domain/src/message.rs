@@ -70,6 +70,6 @@ pub fn message(
     let attributes: BTreeMap<String, String> =
         [("kind".to_owned(), "message".to_owned()), ("purpose".to_owned(), purpose.clone())].into();
     let subject = format!("message: {purpose}").chars().take(99).collect();
-    let topic = receiver.topic.clone();
-    Some(Alert { topic, subject, text: body.to_string(), chat: body, attributes })
+    let topic = receiver.address.clone();
+    Some(Alert { topic, subject, text: body.to_string(), chat: body, attributes, post: None })
 }

@@ -1,7 +1,7 @@
 //! The adapters around the domain: DynamoDB, SNS, SQS tickets, settings, logs and metrics.
 //!
 //! This crate holds no business rule. Where things live: [`store`] is the four tables, [`sweep`]
-//! walks all customers or those that are due, [`publish`] sends messages, [`learn`] has the history
+//! walks all customers or those that are due, [`publish`] sends messages to SNS and [`post`] to other receivers, over [`egress`], [`learn`] has the history
 //! teach, [`adherence`] reads how standards are kept, [`settings`] reads the environment, [`telemetry`] writes logs and one metric event per invocation, [`aws`] builds the
 //! clients and [`lambda`] runs the loop.
 
@@ -9,10 +9,12 @@ pub mod adherence;
 pub mod aws;
 pub mod clock;
 pub mod codec;
+pub mod egress;
 pub mod handoff;
 pub mod lambda;
 pub mod learn;
 pub mod meter;
+pub mod post;
 pub mod publish;
 pub mod settings;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Sending messages to people: SNS.
+//! Sending messages to people: SNS; and, with [`crate::post`], other receivers.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -6,6 +6,9 @@ use std::future::Future;
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::MessageAttributeValue;
 use domain::alert::Alert;
+use jiff::SignedDuration;
+
+use crate::post::Poster;
 
 /// The codes of AWS's common errors that ask for patience with status 400.
 const PUT_OFF: [&str; 4] =
@@ -39,6 +42,18 @@ pub enum PublishError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A receiver that is no topic did not take it. It is never said where that is.
+    #[error("the {channel} receiver did not take a message: {why}")]
+    Post {
+        /// The kind of receiver.
+        channel: &'static str,
+        /// The status and the word of its answer, or why there is none.
+        why: String,
+        /// Whether the same message may be taken later.
+        retryable: bool,
+        /// How long it asks to be left alone.
+        retry_after: Option<SignedDuration>,
+    },
 }
 
 impl PublishError {
@@ -47,7 +62,18 @@ impl PublishError {
     pub fn retryable(&self) -> bool {
         match self {
             PublishError::UnknownTopic(_) => false,
-            PublishError::Sns { retryable, .. } => *retryable,
+            PublishError::Sns { retryable, .. } | PublishError::Post { retryable, .. } => {
+                *retryable
+            }
+        }
+    }
+
+    /// How long the receiver asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<SignedDuration> {
+        match self {
+            PublishError::UnknownTopic(_) | PublishError::Sns { .. } => None,
+            PublishError::Post { retry_after, .. } => *retry_after,
         }
     }
 }
@@ -64,6 +90,24 @@ impl SnsPublisher {
     #[must_use]
     pub fn new(client: aws_sdk_sns::Client, topics: BTreeMap<String, String>) -> SnsPublisher {
         SnsPublisher { client, topics }
+    }
+}
+
+/// Publishes to the topics of the stack, and to the receivers whose addresses are secrets.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    /// The topics.
+    pub sns: SnsPublisher,
+    /// The other receivers.
+    pub poster: Poster,
+}
+
+impl Publish for Publisher {
+    async fn publish(&self, alert: &Alert) -> Result<String, PublishError> {
+        match &alert.post {
+            None => self.sns.publish(alert).await,
+            Some(post) => self.poster.post(post).await,
+        }
     }
 }
 

@@ -20,8 +20,10 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::feed::{Feed, Scheme, Sender, SenderKind, presets};
 use domain::lifecycle::Lifecycle;
+use jiff::Timestamp;
 use platform::store::Secret;
 
+pub(crate) use self::signature::payload;
 use self::signature::{Refusal, Signed};
 use crate::body;
 use crate::call::{Came, Delivery};
@@ -64,6 +66,19 @@ pub(crate) async fn receive(
     };
     let mapping = items(feed, &text, &id, &delivery);
     http::take_items(app, &lifecycle, mapping.items, Some(mapping.ignored), now).await
+}
+
+/// Verifies a request that is signed by a scheme that knows no address: what it is known by.
+pub(crate) fn verified(
+    scheme: &Scheme,
+    parts: &Parts,
+    wire: &[u8],
+    secrets: &[Secret],
+    now: Timestamp,
+) -> Result<String, Problem> {
+    let (method, headers) = (parts.method.as_str(), &parts.headers);
+    let signed = Signed { method, uris: &[], headers, body: wire, now };
+    verify(scheme, &signed, secrets).map_err(refused)
 }
 
 /// The feed of a source and how it signs.

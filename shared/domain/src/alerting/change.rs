@@ -9,7 +9,7 @@ use crate::alert::{self, Labels, route_of};
 use crate::customer::Customer;
 use crate::facts::Facts;
 use crate::journal::{ChangeKind, JournalEntry};
-use crate::lifecycle::{Grouping, Lifecycle, Route};
+use crate::lifecycle::{Grouping, Lifecycle, Receiver, Route};
 use crate::period::{HOUR, Period};
 use crate::rise;
 
@@ -188,6 +188,25 @@ fn asks_for_state(route: &Route) -> bool {
     route.matchers.iter().any(|(label, _)| label == "state")
 }
 
+impl Group {
+    /// Who was told of the group: its receiver, and those of the steps of escalation that were taken.
+    #[must_use]
+    pub fn told_receivers<'l>(&self, lifecycle: &'l Lifecycle) -> Vec<&'l Receiver> {
+        let route = lifecycle.routes.iter().find(|route| route.key() == self.route);
+        let steps = route.map_or(&[][..], |route| route.escalate.as_slice());
+        let mut names: Vec<&str> = vec![&self.to];
+        for step in steps.iter().take(self.log.steps) {
+            if !names.contains(&step.to.as_str()) {
+                names.push(&step.to);
+            }
+        }
+        match self.log.messages {
+            0 => Vec::new(),
+            _ => names.into_iter().filter_map(|name| lifecycle.receiver(name)).collect(),
+        }
+    }
+}
+
 impl<'l> Policy<'l> {
     /// How a group is told; `None` where the file no longer has its receiver.
     #[must_use]
@@ -199,11 +218,13 @@ impl<'l> Policy<'l> {
                 label != "state" || values.iter().any(|value| ends.contains(&value.as_str()))
             })
         });
+        let receiver = lifecycle.receiver(&group.to)?;
         Some(Policy {
             grouping: route.and_then(|route| route.grouping.as_ref()).unwrap_or(&AT_ONCE),
             escalate: route.map_or(&[], |route| route.escalate.as_slice()),
-            receiver: lifecycle.receiver(&group.to)?,
-            tells_resolved,
+            receiver,
+            // What a receiver remembers has to end there.
+            tells_resolved: tells_resolved || receiver.channel.keeps_state(),
             cap,
             calendar: &lifecycle.calendar,
         })

@@ -11,6 +11,8 @@ use super::mute::Mutes;
 use crate::alert::{
     Alert, FILTERED, MAX_SUBJECT_CHARS, MAX_TEXT_BYTES, cut_bytes, cut_chars, escape, one_line,
 };
+use crate::lifecycle::Receiver;
+use crate::post::{ButtonKey, Standing, Told, post};
 
 /// How many alerts a chat message lists.
 const MAX_IN_CHAT: usize = 12;
@@ -30,15 +32,17 @@ struct Counts {
     by: BTreeMap<(&'static str, String), u64>,
 }
 
-/// Composes the message of a group for a topic; `id` is that of the message.
+/// Composes the message of a group for a receiver; `id` is that of the message. A chat message has
+/// buttons where there is a key to sign them with.
 #[must_use]
 pub fn message(
     id: &str,
-    topic: &str,
+    receiver: &Receiver,
     group: &Group,
     reason: &Reason,
     mutes: &Mutes<'_>,
     now: Timestamp,
+    buttons: Option<&ButtonKey>,
 ) -> Alert {
     let listed: Vec<&Member> =
         group.members.iter().filter(|member| mutes.of_member(group, member).is_none()).collect();
@@ -60,7 +64,8 @@ pub fn message(
         "{what}{}.\n",
         if labels.is_empty() { String::new() } else { format!(" for {labels}") }
     );
-    text.push_str(&format!("{}\n", why(reason, group, now)));
+    let why = why(reason, group, now);
+    text.push_str(&format!("{why}\n"));
     for (heading, state) in
         [("Firing", State::Firing), ("News", State::News), ("No longer", State::Resolved)]
     {
@@ -94,6 +99,29 @@ pub fn message(
     attributes.insert("state".to_owned(), state.to_owned());
     if is_cut {
         attributes.insert("truncated".to_owned(), "true".to_owned());
+    }
+    let standing = match (counts.firing, counts.news) {
+        (0, 0) => Standing::Resolved,
+        (0, _) => Standing::News,
+        _ => Standing::Firing,
+    };
+    let told = Told {
+        id,
+        group: Some(group),
+        reason: reason.as_str(),
+        why: &why,
+        standing,
+        subject: &subject,
+        what: &what,
+        labels: &labels,
+        attributes: &attributes,
+        listed: &listed,
+        left_out,
+        text: &text,
+        now,
+    };
+    if let Some(post) = post(receiver, &told, buttons) {
+        return Alert::posted(post, subject, attributes);
     }
     let mut description = format!(
         "*{}*{}",
@@ -134,12 +162,19 @@ pub fn message(
             "additionalContext": context,
         },
     });
-    Alert { topic: topic.to_owned(), subject, text, chat, attributes }
+    Alert { topic: receiver.address.clone(), subject, text, chat, attributes, post: None }
 }
 
 /// Composes the one message that a receiver gets in place of those that were too many.
 #[must_use]
-pub fn summary(id: &str, topic: &str, groups: &[&Group], most: u32) -> Alert {
+pub fn summary(
+    id: &str,
+    receiver: &Receiver,
+    groups: &[&Group],
+    most: u32,
+    now: Timestamp,
+) -> Alert {
+    let topic = &receiver.address;
     let alerts: u64 = groups.iter().map(|group| group.firing()).sum();
     let subject = format!(
         "[{} groups, {alerts} firing] more than {most} messages in this hour",
@@ -163,13 +198,31 @@ pub fn summary(id: &str, topic: &str, groups: &[&Group], most: u32) -> Alert {
     }
     let is_cut = text.len() > MAX_TEXT_BYTES || left_out > 0;
     cut_bytes(&mut text, MAX_TEXT_BYTES);
-    let mut description = escape(&text);
-    cut_bytes(&mut description, MAX_CHAT_BYTES);
     let reason = Reason::SummaryOverCap.as_str();
     let mut attributes = BTreeMap::from([("reason".to_owned(), reason.to_owned())]);
     if is_cut {
         attributes.insert("truncated".to_owned(), "true".to_owned());
     }
+    let told = Told {
+        id,
+        group: None,
+        reason,
+        why: &text,
+        standing: Standing::News,
+        subject: &subject,
+        what: &subject,
+        labels: "",
+        attributes: &attributes,
+        listed: &[],
+        left_out: left_out as u64,
+        text: &text,
+        now,
+    };
+    if let Some(post) = post(receiver, &told, None) {
+        return Alert::posted(post, cut_chars(&subject, MAX_SUBJECT_CHARS), attributes);
+    }
+    let mut description = escape(&text);
+    cut_bytes(&mut description, MAX_CHAT_BYTES);
     let chat = json!({
         "version": "1.0",
         "source": "custom",
@@ -188,6 +241,7 @@ pub fn summary(id: &str, topic: &str, groups: &[&Group], most: u32) -> Alert {
         text,
         chat,
         attributes,
+        post: None,
     }
 }
 

@@ -25,7 +25,7 @@ pub use change::{Change, HeldBy, Sorted, sort};
 pub use decide::{Cap, Hold, Policy, Reason, Step, next};
 pub use group::{Ack, Arrival, Bucket, Group, Log, MAX_MEMBERS, Member, Note, State, group_id};
 pub use message::{message, summary};
-pub use mute::{Inhibiting, Matcher, Muted, Mutes, Silence, SilenceRefused};
+pub use mute::{GROUP_LABEL, Inhibiting, Matcher, Muted, Mutes, Silence, SilenceRefused};
 
 #[cfg(test)]
 mod laws;

@@ -281,9 +281,13 @@ fn longest<'a>(silences: impl Iterator<Item = &'a Silence>) -> Option<Muted> {
     Some(Muted::Silenced { id: last.id.clone(), until: last.ends_at })
 }
 
+/// The label by which a silence names one group. No trait has such a name.
+pub const GROUP_LABEL: &str = "@group";
+
 fn shared(group: &Group) -> Labels {
-    let labels = group.labels.iter();
-    labels.map(|(label, value)| (label.clone(), vec![value.clone()])).collect()
+    let labels = group.labels.iter().map(|(label, value)| (label.as_str(), value.clone()));
+    let own = std::iter::once((GROUP_LABEL, group.id.clone()));
+    labels.chain(own).map(|(label, value)| (label.to_owned(), vec![value])).collect()
 }
 
 impl Inhibiting {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::alert::{Labels, route_of};
 use crate::journal::ChangeKind;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Receiver};
 use crate::period::Period;
 use crate::tests_support::lifecycle;
 
@@ -266,6 +266,10 @@ impl World {
     }
 }
 
+fn team() -> Receiver {
+    Receiver { name: "team".to_owned(), address: "team".to_owned(), ..Receiver::default() }
+}
+
 fn seconds(text: &str) -> i64 {
     text.split('+')
         .map(|part| match Period::parse(part).unwrap() {
@@ -476,7 +480,7 @@ fn a_message_is_cut_to_what_sns_takes_and_says_so() {
     }
     let group = world.groups.values().next().unwrap();
     let mutes = Mutes { silences: &[], rules: &[], sources: &[], now: world.now };
-    let told = message("id-1", "team", group, &Reason::FirstWait, &mutes, world.now);
+    let told = message("id-1", &team(), group, &Reason::FirstWait, &mutes, world.now, None);
     assert!(
         told.subject.chars().count() < 100 && !told.subject.contains(['\n', '\r']),
         "{}",
@@ -493,8 +497,8 @@ fn a_message_is_cut_to_what_sns_takes_and_says_so() {
     let mut small = World { groups: BTreeMap::new(), ..small };
     small.push("acme", "late");
     let group = small.groups.values().next().unwrap();
-    let told = message("id-2", "team", group, &Reason::FirstWait, &mutes, small.now);
+    let told = message("id-2", &team(), group, &Reason::FirstWait, &mutes, small.now, None);
     assert!(!told.attributes.contains_key("truncated"));
-    let sum = summary("id-3", "team", &[group, group], 2);
+    let sum = summary("id-3", &team(), &[group, group], 2, small.now);
     assert!(sum.subject.chars().count() < 100 && sum.text.contains("csm=a@example.com"), "{sum:?}");
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::ToSpan;
 use jiff::civil::{Date, Time};
+use serde::{Deserialize, Serialize};
 
 use crate::period::{Calendar, Period};
 
@@ -85,13 +86,59 @@ impl Inhibit {
     }
 }
 
+/// The name of the secret with which Slack signs what its buttons send.
+pub const SLACK_SIGNING: &str = "slack_signing";
+
+/// What kind of place messages go to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// An SNS topic: e-mail, chat, and whatever else subscribes.
+    #[default]
+    Sns,
+    /// A Slack incoming webhook.
+    Slack,
+    /// Any receiver of Standard Webhooks.
+    Webhook,
+    /// PagerDuty, Events API v2.
+    PagerDuty,
+    /// Prometheus Alertmanager, API v2.
+    Alertmanager,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Channel; 5] =
+        [Channel::Sns, Channel::Slack, Channel::Webhook, Channel::PagerDuty, Channel::Alertmanager];
+
+    /// The word of the lifecycle file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Channel::Sns => "sns",
+            Channel::Slack => "slack",
+            Channel::Webhook => "webhook",
+            Channel::PagerDuty => "pagerduty",
+            Channel::Alertmanager => "alertmanager",
+        }
+    }
+
+    /// Whether the receiver itself remembers what is so until it is told that it ended.
+    #[must_use]
+    pub fn keeps_state(self) -> bool {
+        matches!(self, Channel::PagerDuty | Channel::Alertmanager)
+    }
+}
+
 /// Where messages go.
 #[derive(Debug, Clone, Default)]
 pub struct Receiver {
     /// Its name.
     pub name: String,
-    /// The SNS topic's name.
-    pub topic: String,
+    /// What kind of place it is.
+    pub channel: Channel,
+    /// The SNS topic's name; of other channels the name of the secret that has the address.
+    pub address: String,
     /// When it is told; at any time where it is `None`.
     pub digest: Option<Digest>,
     /// When it is not told.

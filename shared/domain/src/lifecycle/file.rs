@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-pub use self::alerts::{Alerts, Escalate, Inhibit, OneOrMany};
+pub use self::alerts::{Alerts, Escalate, Inhibit, OneOrMany, Receiver};
 pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme, Texts};
 pub use self::overlays::{
     FactorOverlay, HealthOverlay, Overlay, PlaybookOverlay, StageOverlay, StandardOverlay,

@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use alerts::{Digest, Escalation, Grouping, Inhibit, Matchers, Quiet, Receiver, Route};
+pub use alerts::{
+    Channel, Digest, Escalation, Grouping, Inhibit, Matchers, Quiet, Receiver, Route, SLACK_SIGNING,
+};
 pub use diagnostic::{Color, Diagnostic, Severity};
 pub use examine::{Survey, examine};
 pub use file::Subject;

@@ -8,7 +8,8 @@
 //! | `alerts#due`, instant and group | that there is something to do for a group then |
 //! | `alert#<customer>`, alert | where an alert is counted, as of which journal entry |
 //! | `alerts#muting`, rule, values, customer and alert | that an alert mutes those of other customers |
-//! | `alerts#out`, instant and message | a message that is to be sent |
+//! | `alerts#out`, instant and message | a message that is to be sent, from that instant on |
+//! | `alerts#slow`, receiver | that a receiver did not take its messages, and when it is tried again |
 //! | `alerts#had`, receiver | how many messages it had in this hour, where there is a limit |
 //! | `alerts#log`, instant and message | what was sent, to whom and why; kept for 30 days |
 //!
@@ -23,7 +24,8 @@ use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use domain::alert::Alert;
 use domain::alerting::{Ack, Cap, Group, Inhibiting, Note};
 use domain::journal::Author;
-use domain::lifecycle::Inhibit;
+use domain::lifecycle::{Inhibit, Lifecycle};
+use domain::post::acknowledged;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -37,6 +39,7 @@ pub(super) const GROUPS: &str = "alerts";
 const DUE: &str = "alerts#due";
 const MUTING: &str = "alerts#muting";
 const OUT: &str = "alerts#out";
+const SLOW: &str = "alerts#slow";
 const HAD: &str = "alerts#had";
 const LOG: &str = "alerts#log";
 const DAY: i64 = 86_400;
@@ -89,6 +92,24 @@ pub struct Outgoing {
     pub told: Notification,
     /// The keys of the customers it names.
     pub customers: Vec<String>,
+    /// When it is tried again, where its receiver did not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_at: Option<Timestamp>,
+}
+
+impl Outgoing {
+    fn key(&self) -> String {
+        out_key(self.again_at.unwrap_or(self.at), &self.id)
+    }
+}
+
+/// That a receiver did not take its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowReceiver {
+    /// How often in a row.
+    pub attempts: u32,
+    /// When it is tried again.
+    pub again_at: Timestamp,
 }
 
 /// What was sent, or decided about alerts by a person.
@@ -366,7 +387,7 @@ impl Store {
             all.push(self.alert_delete(MUTING, sk, None)?);
         }
         for out in &writes.out {
-            all.push(self.alert_put(body(OUT, &out_key(out.at, &out.id), out), None)?);
+            all.push(self.alert_put(body(OUT, &out.key(), out), None)?);
         }
         for (receiver, state) in &writes.had {
             let mut found = key(HAD, receiver);
@@ -466,14 +487,61 @@ impl Store {
         Ok(CapState { hour, had: read.number("had")?, is_summed_up, version })
     }
 
-    /// Messages that are to be sent, the oldest first.
+    /// Messages that are to be sent by an instant, those that wait longest first.
     ///
     /// # Errors
     /// When the table cannot be read or an item is damaged.
-    pub async fn outgoing(&self, most: i32) -> Result<Vec<Outgoing>, StoreError> {
-        let query = self.query_under(&self.tables.control, OUT).consistent_read(true).limit(most);
+    pub async fn outgoing(&self, by: Timestamp, most: i32) -> Result<Vec<Outgoing>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.control)
+            .key_condition_expression("pk = :pk AND sk < :by")
+            .expression_attribute_values(":pk", s(OUT))
+            .expression_attribute_values(":by", s(format!("{:015}$", by.as_millisecond().max(0))))
+            .consistent_read(true)
+            .limit(most);
         let output = self.one_page(query).await?;
         output.items().iter().map(|found| read_json(found, "message")).collect()
+    }
+
+    /// Has a message wait for another attempt: until then it is in nobody's way.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn put_off(&self, out: &Outgoing, again_at: Timestamp) -> Result<(), StoreError> {
+        let later = Outgoing { again_at: Some(again_at), ..out.clone() };
+        if later.key() == out.key() {
+            return Ok(());
+        }
+        self.put_control(body(OUT, &later.key(), &later), None).await?;
+        self.delete_control(OUT, &out.key()).await.map(|_| ())
+    }
+
+    /// Whether a receiver did not take its messages lately.
+    ///
+    /// # Errors
+    /// When the table cannot be read or the item is damaged.
+    pub async fn slow_receiver(&self, receiver: &str) -> Result<Option<SlowReceiver>, StoreError> {
+        let found = self.get_control(SLOW, receiver, true).await?;
+        found.map(|found| read_json(&found, "slow receiver")).transpose()
+    }
+
+    /// Remembers that a receiver did not take its messages, or that it does again.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn note_slow(
+        &self,
+        receiver: &str,
+        slow: Option<SlowReceiver>,
+    ) -> Result<(), StoreError> {
+        let Some(slow) = slow else {
+            return self.delete_control(SLOW, receiver).await.map(|_| ());
+        };
+        let mut found = body(SLOW, receiver, &slow);
+        found.insert("expires".to_owned(), n(slow.again_at.as_second() + 2 * DAY));
+        self.put_control(found, None).await.map(|_| ())
     }
 
     /// Notes that a message was sent, or never can be.
@@ -482,7 +550,7 @@ impl Store {
     /// When the table cannot be written.
     pub async fn note_sent(&self, out: &Outgoing, told: &Notification) -> Result<(), StoreError> {
         self.log_notification(told).await?;
-        self.delete_control(OUT, &out_key(out.at, &out.id)).await.map(|_| ())
+        self.delete_control(OUT, &out.key()).await.map(|_| ())
     }
 
     /// Adds to the log of what was sent and decided about alerts; the same twice is the same.
@@ -511,7 +579,7 @@ impl Store {
     }
 
     /// Says that somebody looks after a group: it is not repeated and not escalated until another
-    /// alert joins it.
+    /// alert joins it. Receivers that know acknowledgements hear of it.
     ///
     /// # Errors
     /// When the table cannot be read or written, or others keep changing the group.
@@ -519,6 +587,7 @@ impl Store {
         &self,
         id: &str,
         by: &Author,
+        lifecycle: &Lifecycle,
         now: Timestamp,
     ) -> Result<AckOutcome, StoreError> {
         for _ in 0..8 {
@@ -527,12 +596,13 @@ impl Store {
                 return Ok(AckOutcome::NoGroup);
             };
             let ack = Ack { author: by.name.clone(), reason: by.reason.clone(), at: now };
+            let out = told_of_ack(&group, &ack, lifecycle);
             group.ack = Some(ack);
             let firing = group.firing();
             let after = Some(group.clone());
             // What is due is looked at anew.
             let write = GroupWrite { id: id.to_owned(), before, after, due: Some(now) };
-            let writes = AlertWrites { groups: vec![write], ..AlertWrites::default() };
+            let writes = AlertWrites { groups: vec![write], out, ..AlertWrites::default() };
             if self.write_alerts(&writes, now).await? {
                 let told = Notification {
                     id: format!("{id}-ack-{}", now.as_millisecond()),
@@ -580,21 +650,52 @@ impl Store {
             }
             self.delete_control(&notes_key(customer), &alert).await?;
         }
-        for mut out in self.outgoing(1_000).await? {
+        for mut out in self.outgoing(Timestamp::MAX, 1_000).await? {
             if out.customers.iter().any(|key| key == customer.as_str()) {
                 out.customers.clear();
                 out.alert = without_names(&out);
-                self.put_control(body(OUT, &out_key(out.at, &out.id), &out), None).await?;
+                self.put_control(body(OUT, &out.key(), &out), None).await?;
             }
         }
         Ok(())
     }
 }
 
+/// What receivers are told of an acknowledgement.
+fn told_of_ack(group: &Group, ack: &Ack, lifecycle: &Lifecycle) -> Vec<Outgoing> {
+    let told = group.told_receivers(lifecycle).into_iter().filter_map(|receiver| {
+        let (began, now) = (group.opened_at.as_second(), ack.at.as_millisecond());
+        let id = format!("{}-{began}-ack-{now}-{}", group.id, receiver.name);
+        let post = acknowledged(&id, receiver, group, ack)?;
+        let reason = "acknowledged";
+        Some(Outgoing {
+            at: ack.at,
+            alert: Alert::posted(post, String::new(), BTreeMap::new()),
+            told: Notification {
+                id: id.clone(),
+                at: ack.at,
+                group: Some(group.id.clone()),
+                receiver: Some(receiver.name.clone()),
+                reason: reason.to_owned(),
+                firing: group.firing(),
+                ..Notification::default()
+            },
+            customers: Vec::new(),
+            again_at: None,
+            id,
+        })
+    });
+    told.collect()
+}
+
 /// A message of which somebody was erased before it was sent.
 fn without_names(out: &Outgoing) -> Alert {
     let group = out.told.group.as_deref().unwrap_or("several");
     let text = format!("Alerts changed, of somebody who was erased since (group {group}).");
+    let attributes = out.alert.attributes.clone();
+    if let Some(post) = &out.alert.post {
+        return Alert::posted(post.without_names(&text), text, attributes);
+    }
     let chat = serde_json::json!({
         "version": "1.0",
         "source": "custom",
@@ -602,8 +703,8 @@ fn without_names(out: &Outgoing) -> Alert {
         "content": { "textType": "client-markdown", "description": text },
         "metadata": { "threadId": group },
     });
-    let attributes = out.alert.attributes.clone();
-    Alert { topic: out.alert.topic.clone(), subject: text.clone(), text, chat, attributes }
+    let topic = out.alert.topic.clone();
+    Alert { topic, subject: text.clone(), text, chat, attributes, post: None }
 }
 
 fn version_is(version: u64) -> (&'static str, Option<Item>) {

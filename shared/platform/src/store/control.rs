@@ -434,6 +434,22 @@ impl Store {
         self.put_control(found, None).await.map(|_| ())
     }
 
+    /// Whether something is seen for the first time; it is remembered for so many seconds.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn is_first(
+        &self,
+        id: &str,
+        seconds: i64,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut found = key("seen", id);
+        found.extend(item([("expires", n(now.as_second() + seconds))]));
+        let absent = ("attribute_not_exists(pk)", Item::new());
+        Ok(matches!(self.put_control(found, Some(absent)).await?, PutOutcome::Put))
+    }
+
     /// A page of the items under a key of `control`.
     pub(super) async fn query_control(
         &self,

@@ -46,7 +46,8 @@ use domain::feed::Sender;
 use domain::lifecycle::{self, Lifecycle};
 
 pub use alerts::{
-    AckOutcome, AlertWrites, CapState, CustomerNotes, GroupWrite, HeldGroup, Notification, Outgoing,
+    AckOutcome, AlertWrites, CapState, CustomerNotes, GroupWrite, HeldGroup, Notification,
+    Outgoing, SlowReceiver,
 };
 pub use audit::JournalPlace;
 pub use bulk::Bulk;

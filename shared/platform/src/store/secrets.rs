@@ -1,4 +1,4 @@
-//! The secrets with which sources sign what they send.
+//! The secrets with which sources sign what they send, and those that have the addresses of receivers.
 //!
 //! Unlike a write key a secret is needed in clear, to compute a signature with it; it is encrypted
 //! at rest as everything in the table is. It is written here and read here: never logged, never
@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::post::ButtonKey;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -124,7 +125,7 @@ impl Store {
         secrets.collect()
     }
 
-    /// The live secrets of a source, as this process last read them.
+    /// The live secrets of a source, the newest first, as this process last read them.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -136,7 +137,12 @@ impl Store {
                 return Ok(secrets.get(source).cloned().unwrap_or_default());
             }
         }
-        let items = self.source_items().await?;
+        let mut items = self.source_items().await?;
+        items.sort_by_cached_key(|found| {
+            let read = Reader { table: "control", item: found };
+            let at = read.maybe_text("created_at").and_then(|text| text.parse::<Timestamp>().ok());
+            std::cmp::Reverse(at)
+        });
         let mut secrets: BTreeMap<String, Vec<Secret>> = BTreeMap::new();
         for found in &items {
             let read = Reader { table: "control", item: found };
@@ -147,6 +153,14 @@ impl Store {
         let mut cache = self.caches.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         *cache = Some((Instant::now(), Arc::new(secrets)));
         Ok(found)
+    }
+
+    /// The key that the buttons of messages are signed with.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or the workspace's first secret not be written.
+    pub async fn button_key(&self) -> Result<ButtonKey, StoreError> {
+        Ok(ButtonKey::of(&self.secret().await?))
     }
 
     /// The items of all sources. The secret of the workspace itself stands beside them, under a name

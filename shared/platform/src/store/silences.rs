@@ -1,6 +1,6 @@
 //! Silences: what people do not want to hear of for a while.
 
-use domain::alerting::Silence;
+use domain::alerting::{GROUP_LABEL, Silence};
 use jiff::Timestamp;
 
 use super::attributes::{Reader, b, key, n};
@@ -81,7 +81,9 @@ impl Store {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let of_group = silence.matchers.iter().find(|matcher| matcher.label == GROUP_LABEL);
         let told = Notification {
+            group: of_group.and_then(|matcher| matcher.values.first().cloned()),
             id: format!("{}-{what}", silence.id),
             at: now,
             what: what.to_owned(),

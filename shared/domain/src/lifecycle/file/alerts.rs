@@ -120,13 +120,22 @@ impl<'de> Deserialize<'de> for OneOrMany {
     }
 }
 
-/// Where messages go.
+/// Where messages go: one of `sns`, `slack`, `webhook`, `pagerduty` and `alertmanager`. All but the first
+/// name a secret that has the address: it is kept with `lifecycle secrets add NAME`, and never here.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receiver {
     /// The name of an SNS topic.
-    pub sns: Word,
-    /// `email`, `slack`, or both.
+    pub sns: Option<Word>,
+    /// The name of the secret that has the address of a Slack incoming webhook.
+    pub slack: Option<Word>,
+    /// The name of the secret that has an address and the key of Standard Webhooks.
+    pub webhook: Option<Word>,
+    /// The name of the secret that has the routing key of a PagerDuty service (Events API v2).
+    pub pagerduty: Option<Word>,
+    /// The name of the secret that has the address of a Prometheus Alertmanager (API v2).
+    pub alertmanager: Option<Word>,
+    /// What subscribes to the topic: `email`, `slack`, or both.
     #[serde(default)]
     pub format: Vec<Word>,
     /// When it is told, as `weekdays 08:00`; at any time where it is absent.

@@ -6,7 +6,8 @@ use super::{Known, Loader, text};
 use crate::expr::Type;
 use crate::lifecycle::file::{self, File, OneOrMany, Word};
 use crate::lifecycle::{
-    Digest, Escalation, Grouping, Inhibit, Matchers, Quiet, Receiver, Route, Stage, Standard, Trait,
+    Channel, Digest, Escalation, Grouping, Inhibit, Matchers, Quiet, Receiver, Route,
+    SLACK_SIGNING, Stage, Standard, Trait,
 };
 use crate::period::{HOUR, Period};
 
@@ -37,6 +38,8 @@ const NOT_TO_GROUP_BY: [&str; 3] = ["segment", "state", "from"];
 const MAX_GROUP_BY: usize = 8;
 /// The most steps of an escalation.
 const MAX_STEPS: usize = 8;
+/// The longest name of a secret.
+const MAX_SECRET_NAME: usize = 64;
 
 /// What the section says.
 #[derive(Default)]
@@ -106,7 +109,7 @@ impl Loader<'_> {
     ) -> Loaded {
         let Some(alerts) = &file.alerts else { return Loaded::default() };
         let names = Names { file, stages, standards, traits };
-        let receivers = self.receivers(alerts);
+        let receivers = self.receivers(file, alerts);
         let routes = self.routes(alerts, &receivers, &names);
         let inhibit: Vec<Inhibit> =
             alerts.inhibit.iter().map(|rule| self.inhibit(&rule.value, &names)).collect();
@@ -124,7 +127,7 @@ impl Loader<'_> {
         Loaded { routes, receivers, inhibit, label_traits }
     }
 
-    fn receivers(&mut self, alerts: &file::Alerts) -> Vec<Receiver> {
+    fn receivers(&mut self, file: &File, alerts: &file::Alerts) -> Vec<Receiver> {
         let mut receivers = Vec::new();
         for (name, receiver) in &alerts.receivers.0 {
             let receiver = &receiver.value;
@@ -132,18 +135,78 @@ impl Loader<'_> {
                 let known = Known { kind: "format", names: vec!["email", "slack"] };
                 self.find(format, &known);
             }
+            let Some((channel, address)) = self.address(file, name, receiver) else {
+                continue;
+            };
             if let Some(cap) = receiver.cap_per_hour.as_ref().filter(|cap| cap.value == 0) {
                 self.error(&cap.referenced, "a receiver that gets no message hears of nothing");
             }
             receivers.push(Receiver {
                 name: name.value.clone(),
-                topic: receiver.sns.value.clone(),
+                channel,
+                address,
                 digest: receiver.at.as_ref().and_then(|word| self.time(word, Digest::parse)),
                 quiet: receiver.quiet.as_ref().and_then(|word| self.time(word, Quiet::parse)),
                 cap_per_hour: receiver.cap_per_hour.as_ref().map(|cap| cap.value),
             });
         }
         receivers
+    }
+
+    /// Where a receiver is: its channel, and the name of a topic or of a secret.
+    fn address(
+        &mut self,
+        file: &File,
+        name: &Word,
+        receiver: &file::Receiver,
+    ) -> Option<(Channel, String)> {
+        let (place, name) = (&name.referenced, &name.value);
+        let words = [
+            (Channel::Sns, &receiver.sns),
+            (Channel::Slack, &receiver.slack),
+            (Channel::Webhook, &receiver.webhook),
+            (Channel::PagerDuty, &receiver.pagerduty),
+            (Channel::Alertmanager, &receiver.alertmanager),
+        ];
+        let mut given =
+            words.into_iter().filter_map(|(channel, word)| Some((channel, word.as_ref()?)));
+        let Some((channel, word)) = given.next() else {
+            self.error(place, format!("the receiver `{name}` is nowhere")).help = Some(
+                "give it one of sns, slack, webhook, pagerduty and alertmanager, as `{ sns: team }`"
+                    .into(),
+            );
+            return None;
+        };
+        if let Some((_, other)) = given.next() {
+            self.error(&other.referenced, "a receiver is one place").help =
+                Some("make two receivers, and a route with `escalate` or two routes".into());
+        }
+        if channel == Channel::Sns {
+            return Some((channel, word.value.clone()));
+        }
+        if let Some(format) = receiver.format.first() {
+            self.error(&format.referenced, "`format` is of what subscribes to a topic").help =
+                Some(format!("leave it away: this receiver is told as {} is", channel.as_str()));
+        }
+        let is_name = (1..=MAX_SECRET_NAME).contains(&word.value.len())
+            && word.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name {
+            let message = "this is no name of a secret: letters, digits and `_`, at most 64";
+            self.error(&word.referenced, message).help = Some(format!(
+                "addresses and keys are not in this file: write `{}: {name}`, and keep them with \
+                 `lifecycle secrets add {name}`",
+                channel.as_str()
+            ));
+        } else if word.value == SLACK_SIGNING {
+            self.error(&word.referenced, "this secret is the one that Slack signs with").help =
+                Some(format!("give the address a name of its own, as `{name}`"));
+        } else if file.feeds.0.iter().any(|(feed, _)| feed.value == word.value) {
+            let message = format!("the secret `{}` is the one of a feed", word.value);
+            self.error(&word.referenced, message).help = Some(
+                "give the address another name: whoever knows one secret knows no other".into(),
+            );
+        }
+        Some((channel, word.value.clone()))
     }
 
     fn time<T>(&mut self, word: &Word, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
@@ -193,12 +256,21 @@ impl Loader<'_> {
                 [&route.group_wait, &route.group_interval, &route.repeat_interval],
             );
             let own = self.grouping(own, of_all.as_ref(), names);
-            let receiver = to.and_then(|index| receivers.get(index));
+            let receiver = to.and_then(|_| receivers.iter().find(|one| one.name == route.to.value));
             let is_slowed = receiver.is_some_and(|receiver| {
                 receiver.digest.is_some()
                     || receiver.quiet.is_some()
                     || receiver.cap_per_hour.is_some()
+                    || receiver.channel != Channel::Sns
             });
+            // What the receiver remembers has to end there as well.
+            let keeps_state = receiver.is_some_and(|receiver| receiver.channel.keeps_state());
+            let kinds = route.matchers.0.iter().filter(|(label, _)| label.value == "kind");
+            for word in kinds.flat_map(|(_, values)| &values.0) {
+                if word.value == "message" {
+                    self.takes_messages(receiver, word);
+                }
+            }
             let is_grouped = is_slowed || !route.escalate.is_empty();
             let grouping = own.or_else(|| of_all.clone());
             routes.push(Route {
@@ -206,10 +278,20 @@ impl Loader<'_> {
                 to: text(&route.to),
                 grouping: grouping.or_else(|| is_grouped.then(default_grouping)),
                 escalate: self.escalation(&route.escalate, &known()),
-                holds: route.repeat_interval.is_some() || !route.escalate.is_empty(),
+                holds: route.repeat_interval.is_some() || !route.escalate.is_empty() || keeps_state,
             });
         }
         routes
+    }
+
+    /// Messages for customers go to topics: the mail tool hears of them there.
+    pub(super) fn takes_messages(&mut self, receiver: Option<&Receiver>, word: &Word) {
+        if let Some(receiver) = receiver.filter(|receiver| receiver.channel != Channel::Sns) {
+            let told = receiver.channel.as_str();
+            let message = format!("a message for a customer cannot go to {told}");
+            self.error(&word.referenced, message).help =
+                Some("send it to a receiver with `sns`".into());
+        }
     }
 
     /// What the words of grouping come to on top of others; `None` where there is none.

@@ -339,6 +339,8 @@ impl Loader<'_> {
         if let Some(messages) = &file.messages {
             let names = receivers.iter().map(|receiver| receiver.name.as_str()).collect();
             self.find(&messages.to, &Known { kind: "receiver", names });
+            let receiver = receivers.iter().find(|receiver| receiver.name == messages.to.value);
+            self.takes_messages(receiver, &messages.to);
             return Some(text(&messages.to));
         }
         let routes = file.alerts.iter().flat_map(|alerts| &alerts.routes);
