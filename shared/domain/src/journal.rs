@@ -65,6 +65,8 @@ pub enum ChangeKind {
     Playbook,
     /// A playbook asks the mail tool in use to write to the customer.
     Message,
+    /// A root over what was decided since the one before ([`crate::audit`]): of no customer.
+    Root,
 }
 
 impl ChangeKind {
@@ -85,6 +87,7 @@ impl ChangeKind {
             ChangeKind::Task => "task",
             ChangeKind::Playbook => "playbook",
             ChangeKind::Message => "message",
+            ChangeKind::Root => "root",
         }
     }
 
@@ -103,7 +106,8 @@ impl ChangeKind {
             | ChangeKind::Acknowledgement
             | ChangeKind::Waiver
             | ChangeKind::Task
-            | ChangeKind::Message => true,
+            | ChangeKind::Message
+            | ChangeKind::Root => true,
         }
     }
 }
@@ -476,10 +480,16 @@ impl JournalEntry {
             prev,
             hash: String::new(),
         };
-        let digest = entry.digest();
-        entry.hash = crate::hex(&digest);
-        *head = JournalHead { seq: entry.seq, hash: digest };
+        head.hash = entry.close();
+        head.seq = entry.seq;
         entry
+    }
+
+    /// Seals an entry that is complete but for its hash.
+    pub(crate) fn close(&mut self) -> [u8; 32] {
+        let digest = self.digest();
+        self.hash = crate::hex(&digest);
+        digest
     }
 
     /// SHA-256 over the entry's JSON, members in the order of the struct, `hash` empty.

@@ -127,7 +127,8 @@ fn again(
         | ChangeKind::Waiver
         | ChangeKind::Task
         | ChangeKind::Playbook
-        | ChangeKind::Message => None,
+        | ChangeKind::Message
+        | ChangeKind::Root => None,
     }
 }
 

@@ -170,6 +170,7 @@ pub fn sort<'l>(
         | ChangeKind::Waiver
         | ChangeKind::Playbook
         | ChangeKind::Message => tells(&mut changes, grouped),
+        ChangeKind::Root => {}
     }
     Sorted { changes, at_once }
 }

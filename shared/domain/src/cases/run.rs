@@ -191,7 +191,8 @@ impl Fired {
             | ChangeKind::Waiver
             | ChangeKind::Task
             | ChangeKind::Playbook
-            | ChangeKind::Message => false,
+            | ChangeKind::Message
+            | ChangeKind::Root => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {
