@@ -238,7 +238,12 @@ impl<'a> Outcomes<'a> {
 }
 
 impl Group {
-    fn take(&mut self, alarm: &Alarm, gone: &[Timestamp], (horizon, until): (SignedDuration, Timestamp)) {
+    fn take(
+        &mut self,
+        alarm: &Alarm,
+        gone: &[Timestamp],
+        (horizon, until): (SignedDuration, Timestamp),
+    ) {
         self.alarms += 1;
         let end = alarm.at.saturating_add(horizon).unwrap_or(Timestamp::MAX);
         if end > until {
@@ -262,9 +267,8 @@ impl Group {
             self.leads.get(place).copied()
         };
         let lead = at(1).zip(at(2)).zip(at(3));
-        let said = |outcome: FindingOutcome| {
-            self.said.get(outcome.as_str()).copied().unwrap_or_default()
-        };
+        let said =
+            |outcome: FindingOutcome| self.said.get(outcome.as_str()).copied().unwrap_or_default();
         let (useful, wrong) = (said(FindingOutcome::Useful), said(FindingOutcome::False));
         Row {
             source,

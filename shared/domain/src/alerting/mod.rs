@@ -30,4 +30,6 @@ pub use mute::{Inhibiting, Matcher, Muted, Mutes, Silence, SilenceRefused};
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;

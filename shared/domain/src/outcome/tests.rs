@@ -28,7 +28,8 @@ fn entries(text: &str) -> Vec<JournalEntry> {
     let lines = text.trim().lines().enumerate();
     let entries = lines.map(|(at, line)| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let word = |at: usize| words.get(at).filter(|word| **word != "-").map(|word| (*word).to_owned());
+        let word =
+            |at: usize| words.get(at).filter(|word| **word != "-").map(|word| (*word).to_owned());
         let kind = match words[1] {
             "stage" => ChangeKind::Stage,
             "risk" => ChangeKind::Risk,
@@ -77,14 +78,24 @@ fn rows(customers: &[&str]) -> Vec<Row> {
 
 #[test]
 fn gone_within_the_horizon_is_right_and_later_is_not() {
-    check(&["10 stage active will_churn\n39 stage will_churn churned"], &["rule will_churn: 1 0 1 0"]);
-    check(&["10 stage active will_churn\n40 stage will_churn churned"], &["rule will_churn: 1 0 0 0"]);
+    check(
+        &["10 stage active will_churn\n39 stage will_churn churned"],
+        &["rule will_churn: 1 0 1 0"],
+    );
+    check(
+        &["10 stage active will_churn\n40 stage will_churn churned"],
+        &["rule will_churn: 1 0 0 0"],
+    );
 }
 
 #[test]
 fn who_came_back_and_stayed_is_saved() {
-    check(&["10 stage active will_churn\n20 stage will_churn active"], &["rule will_churn: 1 0 0 1"]);
-    let relapsed = "10 stage active will_churn\n20 stage will_churn active\n30 stage active churned";
+    check(
+        &["10 stage active will_churn\n20 stage will_churn active"],
+        &["rule will_churn: 1 0 0 1"],
+    );
+    let relapsed =
+        "10 stage active will_churn\n20 stage will_churn active\n30 stage active churned";
     check(&[relapsed], &["rule will_churn: 1 0 1 0"]);
 }
 
@@ -96,9 +107,11 @@ fn an_alarm_whose_horizon_is_not_over_is_told_apart() {
 
 #[test]
 fn a_second_alarm_within_the_horizon_is_the_same() {
-    let flaps = "10 stage active will_churn\n15 stage will_churn active\n20 stage active will_churn";
+    let flaps =
+        "10 stage active will_churn\n15 stage will_churn active\n20 stage active will_churn";
     check(&[flaps], &["rule will_churn: 1 0 0 1"]);
-    let again = "10 stage active will_churn\n15 stage will_churn active\n40 stage active will_churn";
+    let again =
+        "10 stage active will_churn\n15 stage will_churn active\n40 stage active will_churn";
     check(&[again], &["rule will_churn: 2 0 0 1"]);
 }
 
@@ -141,7 +154,10 @@ fn lead_times_are_quartiles_of_who_was_gone() {
     let customers: Vec<&str> = customers.iter().map(String::as_str).collect();
     let lead = rows(&customers)[0].lead.unwrap();
     let days = |seconds: i64| seconds / 86_400;
-    assert_eq!([days(lead.p25_seconds), days(lead.p50_seconds), days(lead.p75_seconds)], [4, 8, 12]);
+    assert_eq!(
+        [days(lead.p25_seconds), days(lead.p50_seconds), days(lead.p75_seconds)],
+        [4, 8, 12]
+    );
     assert_eq!(rows(&["10 stage active will_churn"])[0].lead, None);
 }
 
