@@ -1,7 +1,8 @@
 //! The `comply` Lambda: watches the standards the company set itself.
 //!
 //! On a schedule it visits every customer, asks the domain which breaches to open and which to
-//! close, which tasks that asks for and which are overdue, and makes that true together with the journal entries. Holds no rule and no SDK call.
+//! close, which tasks that asks for and which are overdue, and makes that true together with the journal entries.
+//! Then it makes the root over what all functions decided until the day before. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
@@ -23,7 +24,17 @@ pub async fn handle(
     event: SweepEvent,
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
-    sweep::handle(app, "comply", decide, event, deadline).await
+    let scheduled = match &event {
+        SweepEvent::Schedule(schedule) => Some(schedule.scheduled_time),
+        SweepEvent::Tickets(_) => None,
+    };
+    let answer = sweep::handle(app, "comply", decide, event, deadline).await?;
+    if let Some(at) = scheduled {
+        // Afterwards, so that a root that cannot be made keeps no finding from being made; the schedule
+        // asks again, and only the root is still to be made then.
+        app.store.make_root(&*app.store.lifecycle().await?, at).await?;
+    }
+    Ok(answer)
 }
 
 /// Serves the function until its environment is shut down.

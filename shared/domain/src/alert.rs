@@ -80,7 +80,7 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         }
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
-        ChangeKind::Revision => {}
+        ChangeKind::Revision | ChangeKind::Root => {}
         ChangeKind::FeedSilent => {
             put("state", entry.to.as_deref());
             put("severity", Some(FindingSeverity::High.as_str()));
@@ -214,7 +214,8 @@ fn owner(entry: &JournalEntry, customer: &Customer, facts: &Facts<'_>) -> Option
         | ChangeKind::Waiver => standard_of(entry, facts).map(|standard| standard.owner.clone()),
         ChangeKind::Task => owner_of_task(entry, facts),
         ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
-        ChangeKind::Stage
+        ChangeKind::Root
+        | ChangeKind::Stage
         | ChangeKind::Risk
         | ChangeKind::Checkpoint
         | ChangeKind::Release
@@ -282,7 +283,7 @@ fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
 /// Whether any route may ask for an entry, as far as can be told without its customer.
 #[must_use]
 pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
-    if is_waived(entry) {
+    if is_waived(entry) || entry.kind == ChangeKind::Root {
         return false;
     }
     if entry.to.is_none() {
@@ -431,6 +432,7 @@ pub(crate) fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
                 _ => format!("feed {feed} is silent: {told}"),
             }
         }
+        (ChangeKind::Root, _) => format!("root {to}"),
         (
             ChangeKind::Finding
             | ChangeKind::Met

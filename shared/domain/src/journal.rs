@@ -68,6 +68,8 @@ pub enum ChangeKind {
     Message,
     /// A source of events went silent, or is heard of again: of no customer.
     FeedSilent,
+    /// A root over what was decided since the one before ([`crate::audit`]): of no customer.
+    Root,
 }
 
 impl ChangeKind {
@@ -89,6 +91,7 @@ impl ChangeKind {
             ChangeKind::Playbook => "playbook",
             ChangeKind::Message => "message",
             ChangeKind::FeedSilent => "feed_silent",
+            ChangeKind::Root => "root",
         }
     }
 
@@ -109,7 +112,8 @@ impl ChangeKind {
             | ChangeKind::Acknowledgement
             | ChangeKind::Waiver
             | ChangeKind::Task
-            | ChangeKind::Message => true,
+            | ChangeKind::Message
+            | ChangeKind::Root => true,
         }
     }
 }
@@ -520,10 +524,15 @@ impl JournalEntry {
     fn sealed(self, head: &mut JournalHead) -> JournalEntry {
         let prev = if head.seq == 0 { String::new() } else { crate::hex(&head.hash) };
         let mut entry = JournalEntry { prev, ..self };
-        let digest = entry.digest();
-        entry.hash = crate::hex(&digest);
-        *head = JournalHead { seq: entry.seq, hash: digest };
+        *head = JournalHead { seq: entry.seq, hash: entry.close() };
         entry
+    }
+
+    /// Seals an entry that is complete but for its hash.
+    pub(crate) fn close(&mut self) -> [u8; 32] {
+        let digest = self.digest();
+        self.hash = crate::hex(&digest);
+        digest
     }
 
     /// SHA-256 over the entry's JSON, members in the order of the struct, `hash` empty.

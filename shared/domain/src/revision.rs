@@ -128,7 +128,8 @@ fn again(
         | ChangeKind::Task
         | ChangeKind::Playbook
         | ChangeKind::Message
-        | ChangeKind::FeedSilent => None,
+        | ChangeKind::FeedSilent
+        | ChangeKind::Root => None,
     }
 }
 

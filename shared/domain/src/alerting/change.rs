@@ -179,6 +179,7 @@ pub fn sort<'l>(
         | ChangeKind::Waiver
         | ChangeKind::Playbook
         | ChangeKind::Message => tells(&mut changes, grouped),
+        ChangeKind::Root => {}
     }
     Sorted { changes, at_once }
 }

@@ -192,7 +192,8 @@ impl Fired {
             | ChangeKind::Task
             | ChangeKind::Playbook
             | ChangeKind::Message
-            | ChangeKind::FeedSilent => false,
+            | ChangeKind::FeedSilent
+            | ChangeKind::Root => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {

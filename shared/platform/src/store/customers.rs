@@ -18,6 +18,8 @@ pub(super) const DUE_SHARDS: u8 = 4;
 const USER_PREFIX: &str = "user:";
 const ERASED_PREFIX: &str = "erased:";
 const WORKSPACE_PREFIX: &str = "workspace:";
+/// The journal of the roots over all others.
+const ROOTS: &str = "audit:roots";
 
 /// The partition key of a customer.
 ///
@@ -30,7 +32,8 @@ impl CustomerKey {
     /// The customer of an account, or of a user where users are customers.
     #[must_use]
     pub fn subject(id: &str) -> CustomerKey {
-        match [USER_PREFIX, ERASED_PREFIX, WORKSPACE_PREFIX].iter().any(|own| id.starts_with(own)) {
+        let own = [USER_PREFIX, ERASED_PREFIX, WORKSPACE_PREFIX];
+        match own.iter().any(|own| id.starts_with(own)) || id == ROOTS {
             // An id that looks like a key of another kind is set apart from it.
             true => CustomerKey(format!("id:{id}")),
             false => CustomerKey(id.to_owned()),
@@ -52,6 +55,18 @@ impl CustomerKey {
     #[must_use]
     pub fn workspace() -> CustomerKey {
         CustomerKey(format!("{WORKSPACE_PREFIX}feeds"))
+    }
+
+    /// The key of the journal of roots, which is no customer's.
+    #[must_use]
+    pub fn roots() -> CustomerKey {
+        CustomerKey(ROOTS.to_owned())
+    }
+
+    /// Whether this is the key of the journal of roots.
+    #[must_use]
+    pub fn is_roots(&self) -> bool {
+        self.0 == ROOTS
     }
 
     /// Whether this is the key of a journal whose customer was erased.
