@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use domain::lifecycle::{Channel, SLACK_SIGNING};
-use domain::post::Target;
+use domain::post;
 use platform::store::{MAX_LIVE, SecretOutcome};
 use platform::{Store, StoreError};
 
@@ -138,7 +138,7 @@ async fn checked(store: &Store, source: &str, secret: &str) -> Result<String> {
     let mut told = Vec::new();
     for receiver in receivers {
         let (name, channel) = (&receiver.name, receiver.channel.as_str());
-        Target::read(receiver.channel, [secret])
+        post::Target::read(receiver.channel, [secret])
             .map_err(|error| anyhow!("{source} is of the {channel} receiver {name}: {error}"))?;
         told.push(name.as_str());
     }

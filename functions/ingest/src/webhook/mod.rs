@@ -61,7 +61,7 @@ pub(crate) async fn receive(
     let delivery = delivery.map_err(not_stored)?;
     let text = body::text(&wire);
     let text = match &text {
-        Ok(text) => signature::payload(text),
+        Ok(text) => payload(text),
         Err(_) => String::from_utf8_lossy(&wire).into_owned(),
     };
     let mapping = items(feed, &text, &id, &delivery);
