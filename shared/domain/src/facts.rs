@@ -150,7 +150,7 @@ impl<'a> Facts<'a> {
         let now = self.as_of.as_second();
         let metric = &self.lifecycle.metrics[index];
         // What a silent feed counts ages no further than it was heard of.
-        let Some(aged) = self.aged(&metric.kind) else { return None };
+        let aged = self.aged(&metric.kind)?;
         let total = |measure, after, until| {
             let tallies = self.tallies(metric, measure);
             tallies.fold(0.0, |sum, tally| sum + tally.total(after, until))

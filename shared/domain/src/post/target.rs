@@ -99,7 +99,7 @@ fn read_one(channel: Channel, secret: &str) -> Result<Target, BadTarget> {
     }
     match (channel, key) {
         (Channel::Sns | Channel::Slack, Some(_)) => return Err(BadTarget::TooMuch),
-        (Channel::Webhook, key) if !key.is_some_and(|key| key_bytes(key).is_some()) => {
+        (Channel::Webhook, key) if key.is_none_or(|key| key_bytes(key).is_none()) => {
             return Err(BadTarget::Key("whsec_ and the base64 of 24 to 64 bytes"));
         }
         (Channel::PagerDuty, key) if !key.is_some_and(is_routing_key) => {

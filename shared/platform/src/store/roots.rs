@@ -99,7 +99,7 @@ impl Store {
         let last_day = day_of(at).saturating_sub(1.day());
         let recent = self.journal(&CustomerKey::roots(), RECENT, None).await?.items;
         let before = recent.first();
-        let known = before.map(|root| last_of(root));
+        let known = before.map(last_of);
         if known.as_deref().is_some_and(|known| *known >= *last_day.to_string()) {
             return Ok(RootOutcome::UpToDate);
         }
