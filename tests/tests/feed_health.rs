@@ -175,7 +175,7 @@ fn account(n: usize) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_dies_is_one_finding_and_moves_nobody_until_it_is_back() {
     let mut world = World::of(4).await;
-    world.minutes(56).await;
+    world.minutes(54).await;
     world.due().await;
     assert!(world.news().is_empty(), "for an hour it may be silent");
     world.minutes(10).await;
