@@ -218,7 +218,7 @@ impl<'a> Outcomes<'a> {
             (Source::Rule, ChangeKind::Stage) => !is_leaving(to) && !is_gone(to),
             (Source::Band, ChangeKind::Risk) => self.rank(to) < self.rank(name),
             (Source::Standard, ChangeKind::Finding) => {
-                to == "closed" && entry.rule.strip_prefix("standards.") == Some(name)
+                to == "closed" && entry.rule.strip_prefix("standards.") == Some(name.as_str())
             }
             _ => false,
         }

@@ -293,8 +293,11 @@ impl Store {
             for found in &items {
                 let read = Reader { table: "control", item: found };
                 let mut leaves: Vec<Leaf> = read.unpack("leaves")?;
-                let named = leaves.iter_mut().filter(|leaf| leaf.customer == of.as_str());
-                let renamed = named.map(|leaf| to.as_str().clone_into(&mut leaf.customer)).count();
+                let mut renamed = 0;
+                for leaf in leaves.iter_mut().filter(|leaf| leaf.customer == of.as_str()) {
+                    to.as_str().clone_into(&mut leaf.customer);
+                    renamed += 1;
+                }
                 if renamed > 0 {
                     self.put_part(seq, read.text("sk")?, &leaves).await?;
                 }
