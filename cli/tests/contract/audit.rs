@@ -141,7 +141,7 @@ fn what_went_with_its_customer_is_named_by_the_daily_root() {
     tamper(folder, async |_, entries| {
         let ends = entries.iter().filter(|entry| !text(entry, "pk").starts_with("audit:"));
         let mut last: HashMap<String, u64> = HashMap::new();
-        for entry in ends.filter(|entry| text(entry, "day") < "2026-11-02".into()) {
+        for entry in ends.filter(|entry| *text(entry, "day") < *"2026-11-02") {
             let seq = last.entry(text(entry, "pk")).or_default();
             *seq = number(entry).max(*seq);
         }

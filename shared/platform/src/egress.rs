@@ -400,8 +400,9 @@ mod tests {
         let found = Resolver(Reach::ThisMachineToo).resolve_dns("localhost").await.unwrap();
         assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback));
         // And by the connector, which resolves with it.
-        let found = Egress::public().send(&asked("https://localhost:1/x"), Timestamp::UNIX_EPOCH);
-        assert_eq!(found.await, Err(EgressError::NotPublic));
+        let (egress, request) = (Egress::public(), asked("https://localhost:1/x"));
+        let found = egress.send(&request, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(found, Err(EgressError::NotPublic));
         // The system reads numbers in many ways; what they mean is what counts.
         for name in ["2130706433", "0x7f.1", "127.1"] {
             let url = format!("https://{name}:1/x");
