@@ -32,7 +32,8 @@ pub async fn handle(
     if let Some(at) = scheduled {
         // Afterwards, so that a root that cannot be made keeps no finding from being made; the schedule
         // asks again, and only the root is still to be made then.
-        app.store.make_root(&app.store.lifecycle().await?, at).await?;
+        let lifecycle = app.store.lifecycle().await?;
+        app.store.make_root(&lifecycle, at).await?;
     }
     Ok(answer)
 }
