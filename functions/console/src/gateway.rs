@@ -13,10 +13,11 @@ use lambda_http::{Body, Error, Request, RequestExt, Response};
 use tower::ServiceExt;
 
 use crate::App;
+use crate::router::SERVED;
 
 const CUSTOMERS: &str = "/api/customers/";
-/// What may follow a customer's id.
-const BELOW_CUSTOMER: [&str; 5] = ["/journal", "/events", "/move", "/release", "/handoff/ack"];
+/// The id of a customer in a route.
+const CUSTOMER: &str = "/api/customers/{id}/";
 
 /// The id in a path that may have been decoded already: read as it is, where reading it as encoded
 /// finds nobody.
@@ -64,11 +65,11 @@ fn caller(request: &Request) -> Option<Caller> {
 /// be meant so.
 fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
     let rest = raw.strip_prefix(CUSTOMERS)?;
-    let (id, below) = BELOW_CUSTOMER
-        .into_iter()
-        .find_map(|below| Some((rest.strip_suffix(below)?, below)))
-        .or_else(|| of_finding(rest))
+    let routes = SERVED.iter().filter_map(|(path, _)| path.strip_prefix(CUSTOMER));
+    let (id, below) = routes
+        .filter_map(|route| split_below(rest, route))
         .filter(|(id, _)| !id.is_empty())
+        .min_by_key(|(id, _)| id.len())
         .unwrap_or((rest, ""));
     let (id, literal) = if !is_encoded(id) {
         (encode(id), None)
@@ -80,13 +81,18 @@ fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
     Some((format!("{CUSTOMERS}{id}{below}"), literal))
 }
 
-/// The customer's id of a path to what people say of a finding, and the rest of the path.
-fn of_finding(rest: &str) -> Option<(&str, &str)> {
-    let (above, action) = rest.rsplit_once('/')?;
-    let (above, standard) = above.rsplit_once('/')?;
-    let id = above.strip_suffix("/findings")?;
-    let is_name = standard.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    (is_name && matches!(action, "ack" | "waive")).then(|| rest.split_at(id.len()))
+/// The customer's id and the rest of a path, where the path ends as a route does. What stands for a
+/// parameter is a name of the lifecycle file, with dots between them.
+fn split_below<'a>(rest: &'a str, route: &str) -> Option<(&'a str, &'a str)> {
+    let mut id = rest;
+    for wanted in route.rsplit('/') {
+        let (above, found) = id.rsplit_once('/')?;
+        let is_name =
+            found.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+        let fits = if wanted.starts_with('{') { is_name } else { found == wanted };
+        id = fits.then_some(above)?;
+    }
+    Some(rest.split_at(id.len()))
 }
 
 /// Whether a path can be an encoded one: only characters that may stand in it, and each `%` with
@@ -142,6 +148,16 @@ mod tests {
             "/api/customers/100%20%25%20%C3%BC/events"
         );
         assert_eq!(path("/api/customers/what?#"), "/api/customers/what%3F%23");
+    }
+
+    #[test]
+    fn every_route_below_a_customer_is_reached_by_a_decoded_id() {
+        for route in SERVED.iter().filter_map(|(path, _)| path.strip_prefix(CUSTOMER)) {
+            let below = route.replace("{standard}", "owner_known").replace("{task}", "rescue.call");
+            assert!(!below.contains('{'), "say what stands for the parameter of {route}");
+            let raw = format!("/api/customers/a/b/{below}");
+            assert_eq!(path(&raw), format!("/api/customers/a%2Fb/{below}"));
+        }
     }
 
     #[test]

@@ -70,8 +70,7 @@ macro_rules! routes {
         struct Operations;
 
         /// Paths with their methods, as they are served.
-        #[cfg(test)]
-        const SERVED: &[(&str, &[&str])] = &[$(($path, &[$(stringify!($method)),+])),+];
+        pub(crate) const SERVED: &[(&str, &[&str])] = &[$(($path, &[$(stringify!($method)),+])),+];
     };
 }
 
