@@ -1,7 +1,9 @@
 //! The `comply` Lambda: watches the standards the company set itself.
 //!
 //! On a schedule it visits every customer, asks the domain which breaches to open and which to
-//! close, which tasks that asks for and which are overdue, and makes that true together with the journal entries. Holds no rule and no SDK call.
+//! close, which tasks that asks for and which are overdue, and makes that true together with the journal
+//! entries. On another schedule it takes the picture of all customers that the console shows. Holds no
+//! rule and no SDK call.
 
 use std::time::Instant;
 
@@ -9,8 +11,8 @@ use domain::decide::decide_standards;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::store::Decisions;
-use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent};
-use platform::{Clock, Versioned};
+use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent, SweepKind};
+use platform::{Clock, Versioned, overview};
 
 pub use platform::sweep::App;
 
@@ -23,6 +25,12 @@ pub async fn handle(
     event: SweepEvent,
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
+    if let SweepEvent::Schedule(schedule) = &event
+        && schedule.sweep == SweepKind::Overview
+    {
+        let summary = overview::scheduled(app, "comply", schedule).await?;
+        return Ok(SweepAnswer::Summary(summary));
+    }
     sweep::handle(app, "comply", decide, event, deadline).await
 }
 

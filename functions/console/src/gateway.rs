@@ -8,15 +8,21 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::http::Uri;
+use axum::http::header::CONTENT_ENCODING;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
 use tower::ServiceExt;
 
 use crate::App;
+use crate::visitor::{Role, Visitor};
 
-const CUSTOMERS: &str = "/api/customers/";
-/// What may follow a customer's id.
-const BELOW_CUSTOMER: [&str; 5] = ["/journal", "/events", "/move", "/release", "/handoff/ack"];
+/// Paths whose next segment is a customer's id.
+const CUSTOMERS: [&str; 3] = ["/api/customers/", "/do/customers/", "/customers/"];
+/// What may follow a customer's id in the API.
+const BELOW_CUSTOMER: [&str; 7] =
+    ["/journal", "/events", "/explain", "/move", "/release", "/handoff/ack", "/notes"];
+/// What may follow a task.
+const OF_TASK: [&str; 5] = ["done", "snooze", "reassign", "reopen", "check"];
 
 /// The id in a path that may have been decoded already: read as it is, where reading it as encoded
 /// finds nobody.
@@ -41,6 +47,9 @@ pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Bod
             request.extensions_mut().insert(literal);
         }
     }
+    if let Some(visitor) = visitor(&request) {
+        request.extensions_mut().insert(visitor);
+    }
     if let Some(caller) = caller(&request) {
         request.extensions_mut().insert(caller);
     }
@@ -50,9 +59,23 @@ pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Bod
     };
     let (head, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX).await?;
-    // As text: anything else is base64 on its way through API Gateway.
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Response::from_parts(head, Body::Text(body)))
+    // As text where it is one: anything else is base64 on its way through API Gateway.
+    let body = match head.headers.contains_key(CONTENT_ENCODING) {
+        true => Body::Binary(body.to_vec()),
+        false => Body::Text(String::from_utf8_lossy(&body).into_owned()),
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+/// Who looks at the pages: as the gateway has read it from a token, or an identity of IAM, whose policy
+/// says which methods it may use.
+fn visitor(request: &Request) -> Option<Visitor> {
+    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
+    let authorizer = context.authorizer.as_ref()?;
+    match &authorizer.jwt {
+        Some(token) => Visitor::of_claims(&token.claims),
+        None => caller(request).map(|Caller(name)| Visitor { name, role: Role::Admin }),
+    }
 }
 
 fn caller(request: &Request) -> Option<Caller> {
@@ -63,12 +86,14 @@ fn caller(request: &Request) -> Option<Caller> {
 /// The path of a customer with its id as one encoded segment, and the id as it came where it may
 /// be meant so.
 fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
-    let rest = raw.strip_prefix(CUSTOMERS)?;
+    let (customers, rest) =
+        CUSTOMERS.into_iter().find_map(|prefix| Some((prefix, raw.strip_prefix(prefix)?)))?;
     let (id, below) = BELOW_CUSTOMER
         .into_iter()
         .find_map(|below| Some((rest.strip_suffix(below)?, below)))
         .or_else(|| of_finding(rest))
-        .filter(|(id, _)| !id.is_empty())
+        .or_else(|| of_task(rest))
+        .filter(|(id, _)| !id.is_empty() && customers != "/customers/")
         .unwrap_or((rest, ""));
     let (id, literal) = if !is_encoded(id) {
         (encode(id), None)
@@ -77,7 +102,16 @@ fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
     } else {
         (id.replace('/', "%2F"), None)
     };
-    Some((format!("{CUSTOMERS}{id}{below}"), literal))
+    Some((format!("{customers}{id}{below}"), literal))
+}
+
+/// The customer's id of a path to what people do with a task, and the rest of the path.
+fn of_task(rest: &str) -> Option<(&str, &str)> {
+    let (above, action) = rest.rsplit_once('/')?;
+    let (above, task) = above.rsplit_once('/')?;
+    let id = above.strip_suffix("/tasks")?;
+    let is_task = task.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+    (is_task && OF_TASK.contains(&action)).then(|| rest.split_at(id.len()))
 }
 
 /// The customer's id of a path to what people say of a finding, and the rest of the path.
@@ -105,7 +139,8 @@ fn is_encoded(path: &str) -> bool {
         })
 }
 
-fn encode(id: &str) -> String {
+/// A text as one segment of a path, or as one value of a query.
+pub(crate) fn encode(id: &str) -> String {
     use std::fmt::Write;
     id.bytes().fold(String::with_capacity(id.len() * 3), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -174,6 +209,36 @@ mod tests {
             "/api/customers/Jane%20%26%20S%C3%B6hne%2F50%20%25/events"
         );
         assert_eq!(request.uri().query(), Some("limit=5"));
+    }
+
+    #[test]
+    fn what_is_done_with_a_task_is_below_its_customer() {
+        assert_eq!(
+            path("/api/customers/a/b/tasks/rescue.call/done"),
+            "/api/customers/a%2Fb/tasks/rescue.call/done"
+        );
+        assert_eq!(path("/do/customers/a/b/move"), "/do/customers/a%2Fb/move");
+        assert_eq!(path("/customers/a/b/move"), "/customers/a%2Fb%2Fmove");
+    }
+
+    #[test]
+    fn a_token_tells_who_looks_and_what_they_may_do() {
+        let event = |claims: serde_json::Value| {
+            let event = serde_json::json!({
+                "version": "2.0", "routeKey": "GET /{proxy+}", "rawPath": "/customers",
+                "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
+                "requestContext": {
+                    "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
+                    "timeEpoch": 1, "http": {"method": "GET", "path": "/", "protocol": "HTTP/1.1"},
+                    "authorizer": {"jwt": {"claims": claims, "scopes": null}},
+                },
+            });
+            lambda_http::request::from_str(&event.to_string()).unwrap()
+        };
+        let kim = event(serde_json::json!({"email": "kim@example.com", "cognito:groups": "[lifecycle-operator x]"}));
+        let expected = Visitor { name: "kim@example.com".into(), role: Role::Operator };
+        assert_eq!(visitor(&kim), Some(expected));
+        assert_eq!(visitor(&event(serde_json::json!({"sub": "1"}))), None);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         }
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
-        ChangeKind::Revision => {}
+        ChangeKind::Revision | ChangeKind::Note => {}
         ChangeKind::Task => {
             put("state", entry.to.as_deref());
             put("playbook", task::of_rule(&entry.rule).map(|(playbook, _)| playbook));
@@ -192,6 +192,7 @@ fn owner(entry: &JournalEntry, customer: &Customer, facts: &Facts<'_>) -> Option
         | ChangeKind::Risk
         | ChangeKind::Checkpoint
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Playbook
         | ChangeKind::Message => {
@@ -369,6 +370,7 @@ pub(crate) fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
         (ChangeKind::Checkpoint, _) => format!("checkpoint {to} reached"),
         (ChangeKind::Handoff, _) => format!("handoff {to}"),
         (ChangeKind::Release, _) => "given back to automation".to_owned(),
+        (ChangeKind::Note, _) => "a note was written".to_owned(),
         (ChangeKind::Revision, from) => {
             let from = from.as_deref().unwrap_or("none");
             format!("{from} would have been {to}, had it been known then")

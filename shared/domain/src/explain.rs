@@ -318,7 +318,7 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                     status.hold = Some(Hold { author, reason, since, until });
                 }
             }
-            ChangeKind::Revision => {}
+            ChangeKind::Revision | ChangeKind::Note => {}
             ChangeKind::Met | ChangeKind::Acknowledgement | ChangeKind::Waiver => {
                 tended_to(&mut status, entry);
             }

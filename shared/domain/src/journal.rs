@@ -65,6 +65,8 @@ pub enum ChangeKind {
     Playbook,
     /// A playbook asks the mail tool in use to write to the customer.
     Message,
+    /// A person wrote something down about the customer.
+    Note,
 }
 
 impl ChangeKind {
@@ -78,6 +80,7 @@ impl ChangeKind {
             ChangeKind::Checkpoint => "checkpoint",
             ChangeKind::Handoff => "handoff",
             ChangeKind::Release => "release",
+            ChangeKind::Note => "note",
             ChangeKind::Revision => "revision",
             ChangeKind::Met => "met",
             ChangeKind::Acknowledgement => "acknowledgement",
@@ -98,6 +101,7 @@ impl ChangeKind {
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
+            | ChangeKind::Note
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement
@@ -213,6 +217,8 @@ pub enum Effect {
     },
     /// A person gives the customer back to automation.
     Release(Author),
+    /// Something to remember, in the words of a person: the reason of the author.
+    Note(Author),
     /// The stage `to` of the same instant is to be acknowledged by who takes over.
     OpenHandoff {
         /// Who takes over.
@@ -338,6 +344,7 @@ impl Effect {
             | Effect::EnterBand
             | Effect::MoveByHand { .. }
             | Effect::Release(_)
+            | Effect::Note(_)
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }
@@ -370,6 +377,7 @@ impl Change {
             Effect::AcknowledgeFinding { .. } => ChangeKind::Acknowledgement,
             Effect::Waive { .. } | Effect::Unwaive { .. } => ChangeKind::Waiver,
             Effect::Release(_) => ChangeKind::Release,
+            Effect::Note(_) => ChangeKind::Note,
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
             Effect::Revise => ChangeKind::Revision,
@@ -387,6 +395,7 @@ impl Change {
         match &self.effect {
             Effect::MoveByHand { by, .. }
             | Effect::Release(by)
+            | Effect::Note(by)
             | Effect::AcknowledgeHandoff(by)
             | Effect::AcknowledgeFinding { by, .. }
             | Effect::Waive { by, .. }

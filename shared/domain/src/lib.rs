@@ -44,6 +44,7 @@ pub mod learn;
 pub mod lifecycle;
 pub mod measure;
 pub mod message;
+pub mod overview;
 pub mod pace;
 pub mod period;
 pub mod personal;

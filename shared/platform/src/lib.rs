@@ -13,6 +13,7 @@ pub mod handoff;
 pub mod lambda;
 pub mod learn;
 pub mod meter;
+pub mod overview;
 pub mod publish;
 pub mod settings;
 pub mod store;

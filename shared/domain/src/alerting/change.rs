@@ -164,6 +164,7 @@ pub fn sort<'l>(
         }
         ChangeKind::Checkpoint
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
