@@ -96,8 +96,6 @@ pub(crate) struct View {
     visitor: Visitor,
     lifecycle: Arc<Lifecycle>,
     now: Timestamp,
-    /// Where the visitor is: the path with its query.
-    here: String,
     /// What was just done.
     notice: Option<&'static str>,
 }
@@ -114,7 +112,6 @@ impl FromRequestParts<Arc<App>> for View {
             visitor,
             lifecycle,
             now: app.clock.now(),
-            here: parts.uri.to_string(),
             notice: done.and_then(act::notice),
             app: Arc::clone(app),
         })

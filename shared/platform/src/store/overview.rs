@@ -26,6 +26,11 @@ impl Store {
         serde_json::from_slice(&bytes).map(Some).map_err(wrong)
     }
 
+    /// Drops the newest picture: there is none until the next one is taken.
+    pub(super) async fn forget_overview(&self) -> Result<(), StoreError> {
+        self.delete_control(OVERVIEW, "newest").await.map(|_| ())
+    }
+
     /// Keeps a picture in the place of the one before.
     ///
     /// # Errors
