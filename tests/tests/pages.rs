@@ -129,8 +129,8 @@ impl Office {
     }
 
     async fn send(&self, role: Role, path: &str, form: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let mut request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -179,7 +179,8 @@ async fn a_page_allows_no_script_of_others_and_none_inline() {
 async fn files_are_kept_for_a_year_under_an_address_with_their_hash() {
     let office = Office::new().await;
     let page = office.get(Role::Viewer, "/customers").await.text();
-    let style = page.split("href=\"").find(|text| text.starts_with("/assets/") && text.contains("app.css"));
+    let style =
+        page.split("href=\"").find(|text| text.starts_with("/assets/") && text.contains("app.css"));
     let style = style.unwrap().split('"').next().unwrap();
     let file = office.get(Role::Viewer, style).await;
     assert_eq!(file.header(header::CACHE_CONTROL), "public, max-age=31536000, immutable");
@@ -365,7 +366,8 @@ async fn the_file_is_rolled_back_by_an_admin_and_only_from_what_they_saw() {
     let form = "version=1&active=2&message=too+loud&_back=/changes";
     let refused = office.send(Role::Operator, call, form, HERE).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    let overtaken = office.send(Role::Admin, call, &form.replace("active=2", "active=1"), HERE).await;
+    let overtaken =
+        office.send(Role::Admin, call, &form.replace("active=2", "active=1"), HERE).await;
     assert_eq!(overtaken.status, StatusCode::CONFLICT);
     let done = office.send(Role::Admin, call, form, HERE).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text());
@@ -384,7 +386,12 @@ async fn there_is_something_to_do_where_there_is_nothing() {
     let page = office.get(Role::Viewer, "/").await.text();
     assert!(page.contains("There are no customers yet."), "{page}");
     for path in PAGES.iter().filter(|path| !path.contains("acme") && **path != "/") {
-        assert!(office.get(Role::Viewer, path).await.text().contains("class=\"empty\"") || *path == "/journey" || *path == "/changes", "{path}");
+        assert!(
+            office.get(Role::Viewer, path).await.text().contains("class=\"empty\"")
+                || *path == "/journey"
+                || *path == "/changes",
+            "{path}"
+        );
     }
     let nobody = office.get(Role::Viewer, "/customers/nobody").await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);

@@ -159,8 +159,7 @@ pub async fn run(args: DevArgs) -> Result<ExitCode> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let file = Arc::new(schedule::WatchedFile::new(source));
     let visitor = Visitor { name: args.author.clone(), role: args.role.into() };
-    let router =
-        server::router(Arc::clone(&pack), Arc::clone(&file), args.clock, address, visitor);
+    let router = server::router(Arc::clone(&pack), Arc::clone(&file), args.clock, address, visitor);
     let serving = tokio::spawn({
         let mut stopped = stopped.clone();
         let until = async move {

@@ -2,6 +2,7 @@
 (() => {
   'use strict';
   const instant = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+  const short = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
   const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 
   function localTimes(root) {
@@ -43,7 +44,7 @@
     const options = {
       width: place.clientWidth, height: 220, plugins: [marks],
       scales: { y: { range: [0, 100] } },
-      axes: [axis, { ...axis, size: 40 }],
+      axes: [{ ...axis, values: (_, at) => at.map((one) => short.format(new Date(one * 1000))) }, { ...axis, size: 40 }],
       series: [{}, ...data.series.map((one, at) => ({
         label: one.label, stroke: color(lines[at % 3]), width: 2, spanGaps: false,
         value: (_, value) => (value === null ? '–' : String(Math.round(value))),

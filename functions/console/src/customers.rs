@@ -70,6 +70,8 @@ pub(crate) struct CustomerSummary {
     pub(crate) findings: usize,
     /// How many tasks are overdue.
     pub(crate) tasks_overdue: usize,
+    /// Whether the customer has left: it is in a stage that the lifecycle file calls lost.
+    pub(crate) lost: bool,
     /// When the first event happened.
     #[schema(required)]
     pub(crate) first_seen: Option<Timestamp>,
@@ -136,6 +138,7 @@ impl CustomerSummary {
             segments: segments(facts),
             findings: status.findings.len(),
             tasks_overdue: overdue(facts),
+            lost: is_lost(facts),
             first_seen,
             last_seen,
             version: found.version,
@@ -148,6 +151,12 @@ fn owner(facts: &Facts<'_>) -> Option<String> {
     let stage = facts.customer.status.stage.as_ref()?;
     let owner = facts.rules().stage(&stage.name)?.owner.as_ref()?;
     Some(task::owner_name(owner, facts))
+}
+
+fn is_lost(facts: &Facts<'_>) -> bool {
+    let stage = facts.customer.status.stage.as_ref();
+    let stage = stage.and_then(|stage| facts.lifecycle.stage(&stage.name));
+    stage.is_some_and(|stage| stage.is_lost)
 }
 
 fn overdue(facts: &Facts<'_>) -> usize {
@@ -187,7 +196,10 @@ pub(crate) struct CustomersParameters {
     /// By `risk`, `revenue_at_risk`, `health`, `days`, `last_seen` or `name`; the most urgent first, or
     /// with a `-` before it last. For an order the customers that are asked for are read, at most 10,000
     /// of all of them: beyond that, narrow it by `stage`.
-    #[param(example = "revenue_at_risk", pattern = "^-?(risk|revenue_at_risk|health|days|last_seen|name)?$")]
+    #[param(
+        example = "revenue_at_risk",
+        pattern = "^-?(risk|revenue_at_risk|health|days|last_seen|name)?$"
+    )]
     pub(crate) sort: Option<String>,
 }
 
@@ -216,6 +228,8 @@ impl Sort {
     fn compare(self, a: &CustomerSummary, b: &CustomerSummary, is_turned: bool) -> Ordering {
         let key = |one: &CustomerSummary| -> Option<f64> {
             match self {
+                // Nothing is at risk any more with those who have left.
+                Sort::Risk | Sort::AtRisk if one.lost => None,
                 Sort::Risk => one.risk.as_ref().map(|risk| -risk.probability),
                 Sort::AtRisk => one.risk.as_ref()?.revenue_at_risk.map(|amount| -amount),
                 Sort::Health => one.health.as_ref().map(|health| health.score),
@@ -225,9 +239,7 @@ impl Sort {
             }
         };
         let turned = |order: Ordering| if is_turned { order.reverse() } else { order };
-        let name = |one: &CustomerSummary| {
-            one.name.as_ref().unwrap_or(&one.id).to_lowercase()
-        };
+        let name = |one: &CustomerSummary| one.name.as_ref().unwrap_or(&one.id).to_lowercase();
         let order = match (key(a), key(b)) {
             (Some(a), Some(b)) => turned(a.total_cmp(&b)),
             (Some(_), None) => Ordering::Less,
@@ -339,7 +351,8 @@ impl<'a> Selection<'a> {
         let status = &facts.customer.status;
         let of_owner = |wanted: &String| {
             let open = status.tasks.open.iter();
-            let mut owners = open.map(|task| task::owner_name(&task.owner, facts)).chain(owner(facts));
+            let mut owners =
+                open.map(|task| task::owner_name(&task.owner, facts)).chain(owner(facts));
             owners.any(|owner| owner == *wanted)
         };
         let is_open = |wanted| match wanted {
@@ -483,9 +496,12 @@ impl Search<'_> {
                 return Ok(items);
             }
             if self.read >= READ_BUDGET {
-                return Err(Problem::bad(TOO_MANY_TO_SORT, format!(
-                    "more than {READ_BUDGET} customers would have to be put in order: narrow it by `stage`, or leave `sort` away"
-                )));
+                return Err(Problem::bad(
+                    TOO_MANY_TO_SORT,
+                    format!(
+                        "more than {READ_BUDGET} customers would have to be put in order: narrow it by `stage`, or leave `sort` away"
+                    ),
+                ));
             }
         }
     }

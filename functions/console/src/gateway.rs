@@ -235,7 +235,9 @@ mod tests {
             });
             lambda_http::request::from_str(&event.to_string()).unwrap()
         };
-        let kim = event(serde_json::json!({"email": "kim@example.com", "cognito:groups": "[lifecycle-operator x]"}));
+        let kim = event(
+            serde_json::json!({"email": "kim@example.com", "cognito:groups": "[lifecycle-operator x]"}),
+        );
         let expected = Visitor { name: "kim@example.com".into(), role: Role::Operator };
         assert_eq!(visitor(&kim), Some(expected));
         assert_eq!(visitor(&event(serde_json::json!({"sub": "1"}))), None);

@@ -334,7 +334,8 @@ impl<'a> Gathered<'a> {
         if is_lowest {
             return;
         }
-        let urgency = |at_risk: Option<f64>, probability: f64| (at_risk.unwrap_or(0.0), probability);
+        let urgency =
+            |at_risk: Option<f64>, probability: f64| (at_risk.unwrap_or(0.0), probability);
         let mine = urgency(seen.at_risk, risk.probability);
         let place = part.first.partition_point(|one| {
             let other = urgency(one.at_risk, one.probability);
@@ -375,9 +376,7 @@ impl<'a> Gathered<'a> {
         }
         part.owners = self.owners.into_values().collect();
         let owed = |owner: &OwnerPart| owner.findings + owner.overdue;
-        part.owners.sort_by(|a, b| {
-            (owed(b), b.tasks, &a.owner).cmp(&(owed(a), a.tasks, &b.owner))
-        });
+        part.owners.sort_by(|a, b| (owed(b), b.tasks, &a.owner).cmp(&(owed(a), a.tasks, &b.owner)));
         part.owners.truncate(MOST_OWNERS);
         part.spans = self.spans.into_iter().map(GatheredSpan::done).collect();
         part

@@ -11,7 +11,9 @@ use domain::lifecycle::Lifecycle;
 use domain::overview::{Overview, Taking};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::store::{CustomerFilter, CustomerKey, RunProgress, RunSlot, RunStart, Store, StoreError};
+use crate::store::{
+    CustomerFilter, CustomerKey, RunProgress, RunSlot, RunStart, Store, StoreError,
+};
 use crate::sweep::{App, RunOutcome, ScheduleEvent, Summary, SweepError};
 
 /// How many customers are read at a time.
@@ -133,7 +135,8 @@ pub async fn scheduled(
         segment: 0,
         segments: 1,
     };
-    let summary = |outcome, changed| Summary { outcome, at: slot.at, visited: 0, changed, failed: 0 };
+    let summary =
+        |outcome, changed| Summary { outcome, at: slot.at, visited: 0, changed, failed: 0 };
     match app.store.start_run(&slot, app.clock.now()).await? {
         RunStart::Go(_) => {}
         RunStart::Done(_) => return Ok(summary(RunOutcome::AlreadyDone, 0)),

@@ -22,7 +22,10 @@ const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// What was done, by the last word of the call, and what is said of it.
 const DONE: [(&str, &str); 15] = [
-    ("move", "Moved by hand. It stays there until it is released, and the journal says who and why."),
+    (
+        "move",
+        "Moved by hand. It stays there until it is released, and the journal says who and why.",
+    ),
     ("notes", "Written down, in the journal."),
     ("release", "Given back to automation."),
     ("ack", "Acknowledged, in your name."),
@@ -191,8 +194,7 @@ fn is_local(address: &str) -> bool {
 fn matchers(text: &str) -> Vec<Value> {
     let words = text.split_whitespace().filter_map(|word| {
         let (label, values) = word.split_once('=')?;
-        let (label, is_not) =
-            label.strip_suffix('!').map_or((label, false), |label| (label, true));
+        let (label, is_not) = label.strip_suffix('!').map_or((label, false), |label| (label, true));
         let values: Vec<&str> = values.split(',').filter(|value| !value.is_empty()).collect();
         Some(json!({ "label": label, "values": values, "is_not": is_not }))
     });
@@ -209,7 +211,6 @@ mod tests {
         };
         pairs.iter().map(pair).collect()
     }
-
 
     #[test]
     fn only_forms_of_this_console_are_taken() {
@@ -230,24 +231,35 @@ mod tests {
 
     #[test]
     fn a_form_goes_on_with_a_page_of_this_console_only() {
-        for wrong in ["//evil.example", "/\\evil.example", "https://evil.example", "", "x", "/a b"] {
+        for wrong in ["//evil.example", "/\\evil.example", "https://evil.example", "", "x", "/a b"]
+        {
             assert!(!is_local(wrong), "{wrong}");
         }
         assert!(is_local("/customers/a%20b?x=1#tasks"));
-        assert_eq!(with_done("/customers/a?done=ack&x=1#t", "move"), "/customers/a?x=1&done=move#t");
+        assert_eq!(
+            with_done("/customers/a?done=ack&x=1#t", "move"),
+            "/customers/a?x=1&done=move#t"
+        );
         assert_eq!(with_done("/", "ack"), "/?done=ack");
     }
 
     #[test]
     fn fields_are_the_body_and_the_author_is_never_one() {
-        let asked = Asked::read("customers/a/move", b"to=x&reason=a+b%21&author=eve&_back=%2Fa&until=").unwrap();
+        let asked =
+            Asked::read("customers/a/move", b"to=x&reason=a+b%21&author=eve&_back=%2Fa&until=")
+                .unwrap();
         assert_eq!(asked.body, json!({"to": "x", "reason": "a b!"}));
         assert_eq!((asked.method, asked.back.as_str()), (Method::POST, "/a"));
-        let asked = Asked::read("privacy/requests", b"ids%5B%5D=1&ids%5B%5D=2&_method=DELETE").unwrap();
+        let asked =
+            Asked::read("privacy/requests", b"ids%5B%5D=1&ids%5B%5D=2&_method=DELETE").unwrap();
         assert_eq!(asked.body, json!({"ids": ["1", "2"]}));
         assert_eq!(asked.method, Method::DELETE);
-        let asked = Asked::read("silences", b"matchers=csm%3Dkim+severity%21%3Dlow%2Cmedium").unwrap();
-        assert_eq!(asked.body["matchers"][1], json!({"label": "severity", "values": ["low", "medium"], "is_not": true}));
+        let asked =
+            Asked::read("silences", b"matchers=csm%3Dkim+severity%21%3Dlow%2Cmedium").unwrap();
+        assert_eq!(
+            asked.body["matchers"][1],
+            json!({"label": "severity", "values": ["low", "medium"], "is_not": true})
+        );
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub(super) async fn audit(
         Some(_) => Some(check(&app.store).await?),
         None => None,
     };
-    let waivers = crate::waivers::waivers(State(app), PageRequest::new(WAIVERS, None)).await?.0.items;
+    let waivers =
+        crate::waivers::waivers(State(app), PageRequest::new(WAIVERS, None)).await?.0.items;
     let body = html! {
         div.grid {
             section.card.s6 {

@@ -87,10 +87,12 @@ fn listed(versions: &[Configuration], active: u64, view: &View) -> Markup {
 }
 
 fn choose(versions: &[Configuration], from: u64, to: u64) -> Markup {
-    let select = |label: &str, name: &str, chosen: u64| html! {
-        label { (label) select name=(name) { @for one in versions.iter().take(VERSIONS) {
-            option value=(one.version) selected[one.version == chosen] { "version " (one.version) }
-        } } }
+    let select = |label: &str, name: &str, chosen: u64| {
+        html! {
+            label { (label) select name=(name) { @for one in versions.iter().take(VERSIONS) {
+                option value=(one.version) selected[one.version == chosen] { "version " (one.version) }
+            } } }
+        }
     };
     html! {
         form.filters method="get" action="/changes" {

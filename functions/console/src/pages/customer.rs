@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::history::{History, history};
 use super::layout::{Nav, Page};
 use super::{Failure, View, show};
+use crate::App;
 use crate::customer::{Customer, CustomerFinding, CustomerId};
 use crate::explain::{Explanation, explained, log_until};
 use crate::tasks::Task;
 use crate::visitor::Role;
-use crate::App;
 
 /// How many entries and events are shown, the newest.
 const ENTRIES: i32 = 200;
@@ -63,9 +63,8 @@ impl<'v> Shown<'v> {
             last.seq == head.seq && last.hash == domain::hex(&head.hash)
         });
         let tended = found.customer.status.tended.iter();
-        let waived = tended.filter_map(|(name, tended)| {
-            Some((name.clone(), tended.waived(now)?.clone()))
-        });
+        let waived =
+            tended.filter_map(|(name, tended)| Some((name.clone(), tended.waived(now)?.clone())));
         Ok(Shown {
             view,
             customer: Customer::new(&found, lifecycle, now),
@@ -525,8 +524,7 @@ fn entry_row(entry: &JournalEntry) -> Markup {
 
 /// Whether each entry, newest first, is as it was sealed and follows from the one before it.
 fn is_chained(journal: &[JournalEntry]) -> bool {
-    let follows = |pair: &[JournalEntry]| {
-        pair[0].prev == pair[1].hash && pair[0].seq == pair[1].seq + 1
-    };
+    let follows =
+        |pair: &[JournalEntry]| pair[0].prev == pair[1].hash && pair[0].seq == pair[1].seq + 1;
     journal.iter().all(JournalEntry::is_intact) && journal.windows(2).all(follows)
 }

@@ -81,12 +81,14 @@ impl Asked {
         if let Some(field) = all.iter_mut().find(|(name, _)| *name == change.0) {
             field.1 = change.1.to_owned();
         }
-        let all: Vec<(&str, &str)> = all.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let all: Vec<(&str, &str)> =
+            all.iter().map(|(name, text)| (*name, text.as_str())).collect();
         show::href(path, &all)
     }
 
     fn is_filtered(&self) -> bool {
-        let all = [&self.q, &self.stage, &self.band, &self.segment, &self.pace, &self.owner, &self.open];
+        let all =
+            [&self.q, &self.stage, &self.band, &self.segment, &self.pace, &self.owner, &self.open];
         all.into_iter().any(|given| given.as_ref().is_some_and(|text| !text.is_empty()))
     }
 }
@@ -138,7 +140,10 @@ async fn read(
 
 fn nobody(asked: &Asked, goes_on: bool) -> Markup {
     if goes_on {
-        return show::empty("Nobody so far.", "Not all customers were read yet: go on with the next page.");
+        return show::empty(
+            "Nobody so far.",
+            "Not all customers were read yet: go on with the next page.",
+        );
     }
     if asked.is_filtered() {
         return show::empty("Nobody is like that.", "Leave a filter away, or search for less.");
@@ -291,9 +296,10 @@ pub(super) async fn export(
 ) -> Result<Response, Failure> {
     let mut asked = Asked { cursor: None, ..asked };
     let sort = Some(asked.sort(&view));
-    let mut text = "id,name,stage,since,days,pace,risk,risk_band,revenue_at_risk,health,health_band,\
+    let mut text =
+        "id,name,stage,since,days,pace,risk,risk_band,revenue_at_risk,health,health_band,\
                     findings,tasks_overdue,owner,segments,last_seen\r\n"
-        .to_owned();
+            .to_owned();
     loop {
         let list = match read(&view, &asked, EXPORTED, sort.clone()).await {
             Err(problem) if problem.code == TOO_MANY_TO_SORT => {
@@ -311,7 +317,10 @@ pub(super) async fn export(
     }
     let head = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
-        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"customers.csv\"")),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_static("attachment; filename=\"customers.csv\""),
+        ),
     ];
     Ok((head, text).into_response())
 }
@@ -370,6 +379,9 @@ mod tests {
     #[test]
     fn a_view_is_its_address() {
         let asked = Asked { q: Some("a b".into()), sort: Some("name".into()), ..Asked::default() };
-        assert_eq!(asked.href("/customers", ("cursor", "x")), "/customers?q=a%20b&sort=name&cursor=x");
+        assert_eq!(
+            asked.href("/customers", ("cursor", "x")),
+            "/customers?q=a%20b&sort=name&cursor=x"
+        );
     }
 }

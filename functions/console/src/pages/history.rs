@@ -37,9 +37,8 @@ pub(super) fn history(lifecycle: &Lifecycle, log: &[Event], now: Timestamp) -> H
     let from = back.max(first.at).min(now);
     let span = now.duration_since(from).as_secs();
     let mut replay = Replay::new(lifecycle, log);
-    let instants = (0..=STEPS).filter_map(|step| {
-        Timestamp::from_second(from.as_second() + span * step / STEPS).ok()
-    });
+    let instants = (0..=STEPS)
+        .filter_map(|step| Timestamp::from_second(from.as_second() + span * step / STEPS).ok());
     let points = instants.map(|at| {
         let at = at.max(from);
         replay.until(at);

@@ -113,7 +113,11 @@ fn arrow(way: &Way, most: u64) -> Markup {
     let is_next = way.to == way.from + 1;
     let path = if is_next {
         let x = LEFT + BOX.0 / 2.0;
-        format!("M{x} {} L{x} {}", middle(way.from) + BOX.1 / 2.0, middle(way.to) - BOX.1 / 2.0 - 1.0)
+        format!(
+            "M{x} {} L{x} {}",
+            middle(way.from) + BOX.1 / 2.0,
+            middle(way.to) - BOX.1 / 2.0 - 1.0
+        )
     } else {
         let (edge, out) = bow(way);
         let shift = if way.to > way.from { 6.0 } else { -6.0 };
@@ -130,7 +134,10 @@ fn label(way: &Way) -> Markup {
     } else {
         let (edge, out) = bow(way);
         let x = edge + (out - edge) * 0.75;
-        (if way.to > way.from { x } else { x - 18.0 }, (middle(way.from) + middle(way.to)) / 2.0 + 4.0)
+        (
+            if way.to > way.from { x } else { x - 18.0 },
+            (middle(way.from) + middle(way.to)) / 2.0 + 4.0,
+        )
     };
     html! { text.count x=(format!("{x:.0}")) y=(format!("{y:.0}")) { (show::number(way.count as f64)) } }
 }
@@ -146,7 +153,8 @@ fn table(lifecycle: &Lifecycle, ways: &[Way]) -> Markup {
 fn card(lifecycle: &Lifecycle, stage: &Stage, part: Option<&Part>) -> Markup {
     let now = part.and_then(|part| part.stages.iter().find(|one| one.stage == stage.name));
     let metric = stage.metric.and_then(|index| lifecycle.metrics.get(index));
-    let playbooks = lifecycle.playbooks.iter().filter(|book| book.triggers.stages.contains(&stage.name));
+    let playbooks =
+        lifecycle.playbooks.iter().filter(|book| book.triggers.stages.contains(&stage.name));
     let playbooks: Vec<&str> = playbooks.map(|book| book.name.as_str()).collect();
     html! {
         section.card.s4 id={ "stage-" (stage.name) } {

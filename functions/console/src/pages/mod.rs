@@ -154,10 +154,11 @@ impl Failure {
         Failure {
             status: StatusCode::UNAUTHORIZED,
             title: "Sign in first".to_owned(),
-            detail: "Nobody told the console who you are, or your account has no role: it needs the \
+            detail:
+                "Nobody told the console who you are, or your account has no role: it needs the \
                      claim `lifecycle_role` (viewer, operator or admin), or one of the groups \
                      lifecycle-viewer, lifecycle-operator and lifecycle-admin."
-                .to_owned(),
+                    .to_owned(),
             back: None,
         }
     }

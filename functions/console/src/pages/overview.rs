@@ -45,9 +45,10 @@ pub(super) async fn overview(
 ) -> Result<Page, Failure> {
     let days = match given(asked.days) {
         None => DEFAULT_DAYS,
-        Some(text) => SPANS.into_iter().find(|days| days.to_string() == text).ok_or_else(|| {
-            Problem::bad("invalid_days", "`days` is one of 7, 30 and 90")
-        })?,
+        Some(text) => SPANS
+            .into_iter()
+            .find(|days| days.to_string() == text)
+            .ok_or_else(|| Problem::bad("invalid_days", "`days` is one of 7, 30 and 90"))?,
     };
     let segment = given(asked.segment);
     if let Some(name) = &segment
@@ -138,8 +139,7 @@ impl Shown<'_> {
                 @for days in SPANS {
                     a href=(self.href(("days", &days.to_string()))) aria-current=[(days == self.days).then_some("true")] { (days) " days" }
                 }
-                span.quiet { " · " }
-                a href=(self.href(("segment", ""))) aria-current=[self.segment.is_none().then_some("true")] { "everybody" }
+                                a href=(self.href(("segment", ""))) aria-current=[self.segment.is_none().then_some("true")] { "everybody" }
                 @for name in segments {
                     a href=(self.href(("segment", name))) aria-current=[(self.segment.as_deref() == Some(name)).then_some("true")] { (show::words(name)) }
                 }
@@ -149,11 +149,13 @@ impl Shown<'_> {
 
     fn tiles(&self) -> Markup {
         let (part, span) = (self.part, self.span);
-        let sum = |of: fn(&domain::adherence::Row) -> u64| span.adherence.iter().map(of).sum::<u64>();
+        let sum =
+            |of: fn(&domain::adherence::Row) -> u64| span.adherence.iter().map(of).sum::<u64>();
         let rates: Vec<f64> = span.adherence.iter().filter_map(|row| row.adherence).collect();
         let kept = (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
         let overdue: u64 = part.owners.iter().map(|owner| owner.overdue).sum();
-        let risky: u64 = part.risk.iter().skip(part.risk.len().div_ceil(2)).map(|(_, count)| count).sum();
+        let risky: u64 =
+            part.risk.iter().skip(part.risk.len().div_ceil(2)).map(|(_, count)| count).sum();
         let has_lost = self.view.lifecycle.stages.iter().any(|stage| stage.is_lost);
         html! {
             ul.tiles {
@@ -192,7 +194,10 @@ impl Shown<'_> {
 
     fn first(&self) -> Markup {
         if self.part.first.is_empty() {
-            return show::empty("Nobody is above the lowest band of risk.", "Risk is assessed every night.");
+            return show::empty(
+                "Nobody is above the lowest band of risk.",
+                "Risk is assessed every night.",
+            );
         }
         html! {
             div.scroll { table.cards {
@@ -219,7 +224,7 @@ impl Shown<'_> {
                 @if self.part.at_risk.is_some() {
                     td.n data-label="At risk" { @match one.at_risk { Some(amount) => (self.view.money(amount)), None => "–" } }
                 }
-                td data-label="Why" { (one.why.as_deref().unwrap_or("nothing in particular")) }
+                td data-label="Why" { (one.why.as_deref().map_or("nothing in particular".to_owned(), |why| show::words(&why.replace("metrics.", "")))) }
                 td data-label="Next" { span {
                     @match &one.task {
                         Some(task) => {
@@ -227,7 +232,7 @@ impl Shown<'_> {
                             @if let Some(owner) = &one.task_owner { span.quiet { ", " (owner) } }
                             @if let Some(due) = one.task_due { ", " span class=(if is_late { "late" } else { "quiet" }) { "due " (show::distance(due, now)) } }
                         },
-                        None if one.findings > 0 => a href={ (show::customer_href(&one.id)) "#findings" } { (one.findings) " open findings" },
+                        None if one.findings > 0 => a href={ (show::customer_href(&one.id)) "#findings" } { (one.findings) " open finding" @if one.findings > 1 { "s" } },
                         None => a href=(show::customer_href(&one.id)) { "look at why" },
                     }
                 } }
@@ -239,7 +244,10 @@ impl Shown<'_> {
         let part = self.part;
         let all: u64 = part.risk.iter().map(|(_, count)| count).sum();
         if all == 0 {
-            return show::empty("Nobody was assessed yet.", "Risk is assessed every night, where the lifecycle file says how.");
+            return show::empty(
+                "Nobody was assessed yet.",
+                "Risk is assessed every night, where the lifecycle file says how.",
+            );
         }
         html! {
             table {
@@ -260,7 +268,10 @@ impl Shown<'_> {
 
     fn owners(&self) -> Markup {
         if self.part.owners.is_empty() {
-            return show::empty("Nothing is open.", "Findings and tasks show here by who has them.");
+            return show::empty(
+                "Nothing is open.",
+                "Findings and tasks show here by who has them.",
+            );
         }
         html! {
             table {
@@ -329,7 +340,10 @@ impl Shown<'_> {
 
     fn standards(&self) -> Markup {
         if self.view.lifecycle.standards.is_empty() {
-            return show::empty("The lifecycle file has no standards.", "Under `standards:` it says what the company promised itself.");
+            return show::empty(
+                "The lifecycle file has no standards.",
+                "Under `standards:` it says what the company promised itself.",
+            );
         }
         html! {
             div.scroll { table.cards {

@@ -24,7 +24,8 @@ pub(super) async fn packed(request: Request, next: Next) -> Response {
     let is_taken = takes_gzip(request.headers());
     let response = next.run(request).await;
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let is_text = kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("text/csv"));
+    let is_text =
+        kind.is_some_and(|kind| kind.starts_with("text/html") || kind.starts_with("text/csv"));
     if !is_text || response.headers().contains_key(header::CONTENT_ENCODING) {
         return response;
     }

@@ -12,7 +12,7 @@ use crate::App;
 use crate::feeds::FeedState;
 use crate::page::{PageRequest, Parameters};
 use crate::privacy::PrivacyRequest;
-use crate::quarantine::{Quarantined, QuarantineParameters};
+use crate::quarantine::{QuarantineParameters, Quarantined};
 use crate::visitor::Role;
 
 const FEEDS: u16 = 200;

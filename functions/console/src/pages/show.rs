@@ -155,9 +155,9 @@ pub(super) fn bar(share: f64, tone: &str) -> Markup {
 /// A line of values over time; the table or number beside it says the same.
 pub(super) fn spark(values: &[Option<f64>]) -> Markup {
     let known: Vec<f64> = values.iter().flatten().copied().collect();
-    let (low, high) = known.iter().fold((f64::MAX, f64::MIN), |(low, high), value| {
-        (low.min(*value), high.max(*value))
-    });
+    let (low, high) = known
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     let span = if high > low { high - low } else { 1.0 };
     let step = 100.0 / (values.len().max(2) - 1) as f64;
     let points = values.iter().enumerate().filter_map(|(at, value)| {
@@ -232,7 +232,10 @@ mod tests {
     #[test]
     fn numbers_are_read_at_a_glance() {
         assert_eq!(number(1_234_567.0), "1,234,567");
-        assert_eq!((number(0.5), number(-0.25), number(12.346)), ("0.5".into(), "-0.25".into(), "12.35".into()));
+        assert_eq!(
+            (number(0.5), number(-0.25), number(12.346)),
+            ("0.5".into(), "-0.25".into(), "12.35".into())
+        );
         assert_eq!((number(0.0), number(-3.0)), ("0".into(), "-3".into()));
         assert_eq!(money(12_345.67, Some("EUR")), "12,346 EUR");
         assert_eq!(money(9.5, None), "9.5");
