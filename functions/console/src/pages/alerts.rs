@@ -52,7 +52,7 @@ fn one(group: &AlertGroup, now: Timestamp, can_act: bool) -> Markup {
         div.row {
             (show::chip(tone, group.state))
             b { @if group.labels.is_empty() { "all of this route" }
-                @for (at, (label, value)) in group.labels.iter().enumerate() { @if at > 0 { ", " } (label) " = " (value) } }
+                @for (at, (label, value)) in group.labels.iter().enumerate() { @if at > 0 { ", " } (label) " = " @if value.is_empty() { "nobody" } @else { (value) } } }
             span.end.quiet { "to " (group.receiver) ", since " (show::time(group.opened_at)) }
         }
         p.quiet {

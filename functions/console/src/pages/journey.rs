@@ -74,7 +74,7 @@ fn drawing(lifecycle: &Lifecycle, part: Option<&Part>, ways: &[Way]) -> Markup {
     let height = stages.len() as f64 * STEP;
     let most = ways.iter().map(|way| way.count).max().unwrap_or(0).max(1);
     html! {
-        svg.journey viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label="Stages and the ways between them; the table and the cards below say the same" {
+        svg.journey viewBox={ "0 0 " (WIDTH) " " (height) } role="group" aria-label="Stages and the ways between them; the table and the cards below say the same" {
             defs { marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse" { path.head d="M0 0L8 4L0 8z" {} } }
             @for way in ways { (arrow(way, most)) }
             @for (at, stage) in stages.iter().enumerate() {

@@ -274,14 +274,14 @@ impl Shown<'_> {
             );
         }
         html! {
-            table {
+            div.scroll { table {
                 thead { tr { th scope="col" { "Owner" } th.n scope="col" { "Findings" } th.n scope="col" { "Tasks" } th.n scope="col" { "Overdue" } } }
                 tbody { @for owner in self.part.owners.iter().take(8) { tr {
                     th scope="row" { a href=(self.customers(&[("owner", &owner.owner)])) { @if owner.owner.is_empty() { "nobody" } @else { (owner.owner) } } }
                     td.n { (owner.findings) } td.n { (owner.tasks) }
                     td.n { span class=[(owner.overdue > 0).then_some("late")] { (owner.overdue) } }
                 } } }
-            }
+            } }
             @if self.part.owners.len() > 8 { p.quiet { "and " (self.part.owners.len() - 8) " more" } }
         }
     }
