@@ -9,7 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::{Extension, Router};
 use console::{Role, Visitor};
-use domain::decide::decide;
+use domain::decide::{decide, decide_risk};
 use domain::event::Event;
 use domain::lifecycle::{Lifecycle, load};
 use jiff::{Timestamp, ToSpan};
@@ -99,11 +99,15 @@ impl Office {
         }
         for _ in 0..4 {
             let before = self.store.customer(&key).await.unwrap();
-            let changes = decide(&before.customer, &self.lifecycle, now()).into_changes();
-            if changes.is_empty() {
-                break;
-            }
-            let decisions = Decisions::of(changes);
+            let mut changes = decide(&before.customer, &self.lifecycle, now()).into_changes();
+            let risk = match decide_risk(&before.customer, &self.lifecycle, now()) {
+                Some((note, of_risk)) => {
+                    changes.extend(of_risk);
+                    Some(note)
+                }
+                None => None,
+            };
+            let decisions = Decisions { changes, risk, settles_due: true };
             self.store.decide(&before, &decisions, &self.lifecycle, now()).await.unwrap();
         }
         key
