@@ -520,7 +520,8 @@ async fn what_is_not_there_is_a_problem() {
     ] {
         workspace.problem(Method::GET, path, 404, "customer_not_found").await;
     }
-    for path in ["/api/nothing", "/api", "/nothing", "/api/customers/a/nothing", "/api/customers/"] {
+    for path in ["/api/nothing", "/api", "/nothing", "/api/customers/a/nothing", "/api/customers/"]
+    {
         workspace.problem(Method::GET, path, 404, "not_found").await;
     }
     for path in ["/api/customers", "/api/stages", "/api/customers/a/journal"] {

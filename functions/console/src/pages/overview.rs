@@ -286,11 +286,18 @@ impl Shown<'_> {
         }
     }
 
+    fn came_to(&self, stage: &str) -> u64 {
+        let moves = self.span.moves.iter().filter(|(_, to, _)| to == stage);
+        moves.map(|(_, _, count)| count).sum()
+    }
+
+    fn left(&self, stage: &str) -> u64 {
+        let moves = self.span.moves.iter().filter(|(from, _, _)| from.as_deref() == Some(stage));
+        moves.map(|(_, _, count)| count).sum()
+    }
+
     fn stages(&self) -> Markup {
         let most = self.part.stages.iter().map(|stage| stage.customers).max().unwrap_or(0).max(1);
-        let moved = |of: &dyn Fn(&(Option<String>, String, u64)) -> bool| {
-            self.span.moves.iter().filter(|one| of(one)).map(|(_, _, count)| count).sum::<u64>()
-        };
         html! {
             div.scroll { table.cards {
                 thead { tr {
@@ -304,8 +311,8 @@ impl Shown<'_> {
                         th scope="row" { a href=(self.customers(&[("stage", &stage.stage)])) { (show::words(&stage.stage)) } }
                         td.n data-label="Customers" { (show::number(stage.customers as f64)) }
                         td.w-bar data-label="" { (show::bar(stage.customers as f64 / most as f64, "")) }
-                        td.n data-label="In" { (moved(&|(_, to, _)| *to == stage.stage)) }
-                        td.n data-label="Out" { (moved(&|(from, _, _)| from.as_deref() == Some(stage.stage.as_str()))) }
+                        td.n data-label="In" { (self.came_to(&stage.stage)) }
+                        td.n data-label="Out" { (self.left(&stage.stage)) }
                         td.n data-label="Median" { @match stage.median_days { Some(days) => { (format!("{days:.0}")) " d" }, None => "–" } }
                         td.n data-label="Target" { @match known.and_then(|known| known.target) { Some(target) => (target), None => span.quiet { "–" } } }
                         td.n data-label="Beyond" {
