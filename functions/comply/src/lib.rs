@@ -1,8 +1,9 @@
 //! The `comply` Lambda: watches the standards the company set itself.
 //!
 //! On a schedule it visits every customer, asks the domain which breaches to open and which to
-//! close, which tasks that asks for and which are overdue, and makes that true together with the journal entries.
-//! Then it makes the root over what all functions decided until the day before. Holds no rule and no SDK call.
+//! close, which tasks that asks for and which are overdue, and makes that true together with the journal
+//! entries. Then it makes the root over what all functions decided until the day before. On another
+//! schedule it takes the picture of all customers that the console shows. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
@@ -10,8 +11,8 @@ use domain::decide::decide_standards;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::store::Decisions;
-use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent};
-use platform::{Clock, Versioned};
+use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent, SweepKind};
+use platform::{Clock, Versioned, overview};
 
 pub use platform::sweep::App;
 
@@ -25,6 +26,10 @@ pub async fn handle(
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
     let scheduled = match &event {
+        SweepEvent::Schedule(schedule) if schedule.sweep == SweepKind::Overview => {
+            let summary = overview::scheduled(app, "comply", schedule).await?;
+            return Ok(SweepAnswer::Summary(summary));
+        }
         SweepEvent::Schedule(schedule) => Some(schedule.scheduled_time),
         SweepEvent::Tickets(_) => None,
     };

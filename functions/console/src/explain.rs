@@ -370,7 +370,7 @@ pub async fn explain(
     }
 }
 
-async fn explained(
+pub(crate) async fn explained(
     store: &Store,
     found: Versioned,
     at: Option<Timestamp>,
@@ -471,7 +471,7 @@ async fn lifecycle_at(store: &Store, at: Option<Timestamp>) -> Result<Arc<Lifecy
 }
 
 /// The customer's log up to an instant, in order, and whether that is all of it.
-async fn log_until(
+pub(crate) async fn log_until(
     store: &Store,
     found: &Versioned,
     at: Timestamp,

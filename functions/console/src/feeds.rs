@@ -27,86 +27,86 @@ const HOURS: i64 = 24;
 pub(crate) struct FeedState {
     /// The name of the feed, the label of the write key, or the `source` of events on the bus.
     #[schema(example = "stripe")]
-    name: String,
+    pub(crate) name: String,
     /// A feed: `webhook`, `bus` or `tracking`, by how its events come; else `write_key`, `bus` or
     /// `queue`.
     #[schema(example = "webhook")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Whether the lifecycle file declares it.
-    is_declared: bool,
+    pub(crate) is_declared: bool,
     /// The longest silence that is no alarm, as the file has it.
     #[schema(required, example = "2d")]
-    expect_every: Option<String>,
+    pub(crate) expect_every: Option<String>,
     /// The newest instant that one of its events tells.
     #[schema(required)]
-    last_event_at: Option<Timestamp>,
+    pub(crate) last_event_at: Option<Timestamp>,
     /// When its last new event came; to the minute.
     #[schema(required)]
-    last_received_at: Option<Timestamp>,
+    pub(crate) last_received_at: Option<Timestamp>,
     /// New events of the present hour and the 23 before it.
-    accepted_24h: u64,
+    pub(crate) accepted_24h: u64,
     /// What was set aside in these hours.
-    rejected_24h: u64,
+    pub(crate) rejected_24h: u64,
     /// The same hour by hour, oldest first; hours in which nothing came are left out.
-    hours: Vec<FeedHour>,
+    pub(crate) hours: Vec<FeedHour>,
     /// Whether it has been silent for longer than it may be.
-    late: bool,
+    pub(crate) late: bool,
     /// Since when it has been.
     #[schema(required)]
-    late_since: Option<Timestamp>,
+    pub(crate) late_since: Option<Timestamp>,
     /// `fresh`, `late`, or `dropped` where much less comes than in the same hours of the weeks before.
     #[schema(example = "fresh")]
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Since when nothing is concluded from its silence; null while it is fresh.
     #[schema(required)]
-    silent_since: Option<Timestamp>,
+    pub(crate) silent_since: Option<Timestamp>,
     /// Its last finding; null before there was one.
     #[schema(required)]
-    finding: Option<FeedFinding>,
+    pub(crate) finding: Option<FeedFinding>,
 }
 
 /// That a feed was silent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FeedFinding {
     /// `open` or `closed`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// When it was found.
-    opened_at: Timestamp,
+    pub(crate) opened_at: Timestamp,
     /// When it was closed; null while it is open.
     #[schema(required)]
-    closed_at: Option<Timestamp>,
+    pub(crate) closed_at: Option<Timestamp>,
     /// How often it was opened again.
-    reopened: u32,
+    pub(crate) reopened: u32,
     /// When the feed was last heard of by then.
     #[schema(required)]
-    heard_at: Option<Timestamp>,
+    pub(crate) heard_at: Option<Timestamp>,
     /// What came by then, against what usually comes; null where that is too little to tell.
     #[schema(required)]
-    rate: Option<FeedRate>,
+    pub(crate) rate: Option<FeedRate>,
 }
 
 /// What came, against what usually comes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FeedRate {
     /// In so many whole hours.
-    hours: i64,
+    pub(crate) hours: i64,
     /// Events that came.
-    events: u64,
+    pub(crate) events: u64,
     /// The middle of the same hours of past weeks.
-    usual: u64,
+    pub(crate) usual: u64,
     /// The least of them.
-    least: u64,
+    pub(crate) least: u64,
 }
 
 /// What came in an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FeedHour {
     /// The first instant of the hour.
-    from: Timestamp,
+    pub(crate) from: Timestamp,
     /// New events.
-    accepted: u64,
+    pub(crate) accepted: u64,
     /// What was set aside.
-    rejected: u64,
+    pub(crate) rejected: u64,
 }
 
 /// Feeds

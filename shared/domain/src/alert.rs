@@ -80,7 +80,7 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         }
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
-        ChangeKind::Revision | ChangeKind::Root => {}
+        ChangeKind::Revision | ChangeKind::Root | ChangeKind::Note => {}
         ChangeKind::FeedSilent => {
             put("state", entry.to.as_deref());
             put("severity", Some(FindingSeverity::High.as_str()));
@@ -219,6 +219,7 @@ fn owner(entry: &JournalEntry, customer: &Customer, facts: &Facts<'_>) -> Option
         | ChangeKind::Risk
         | ChangeKind::Checkpoint
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Playbook
         | ChangeKind::Message => {
@@ -412,6 +413,7 @@ pub(crate) fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
         (ChangeKind::Checkpoint, _) => format!("checkpoint {to} reached"),
         (ChangeKind::Handoff, _) => format!("handoff {to}"),
         (ChangeKind::Release, _) => "given back to automation".to_owned(),
+        (ChangeKind::Note, _) => "a note was written".to_owned(),
         (ChangeKind::Revision, from) => {
             let from = from.as_deref().unwrap_or("none");
             format!("{from} would have been {to}, had it been known then")

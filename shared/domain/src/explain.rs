@@ -322,7 +322,8 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                     status.hold = Some(Hold { author, reason, since, until });
                 }
             }
-            ChangeKind::Revision | ChangeKind::FeedSilent | ChangeKind::Root => {}
+            ChangeKind::Revision | ChangeKind::FeedSilent | ChangeKind::Root | ChangeKind::Note => {
+            }
             ChangeKind::Met | ChangeKind::Acknowledgement | ChangeKind::Waiver => {
                 tended_to(&mut status, entry);
             }

@@ -70,6 +70,8 @@ pub enum ChangeKind {
     FeedSilent,
     /// A root over what was decided since the one before ([`crate::audit`]): of no customer.
     Root,
+    /// A person wrote something down about the customer.
+    Note,
 }
 
 impl ChangeKind {
@@ -83,6 +85,7 @@ impl ChangeKind {
             ChangeKind::Checkpoint => "checkpoint",
             ChangeKind::Handoff => "handoff",
             ChangeKind::Release => "release",
+            ChangeKind::Note => "note",
             ChangeKind::Revision => "revision",
             ChangeKind::Met => "met",
             ChangeKind::Acknowledgement => "acknowledgement",
@@ -107,6 +110,7 @@ impl ChangeKind {
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
+            | ChangeKind::Note
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement
@@ -223,6 +227,8 @@ pub enum Effect {
     },
     /// A person gives the customer back to automation.
     Release(Author),
+    /// Something to remember, in the words of a person: the reason of the author.
+    Note(Author),
     /// The stage `to` of the same instant is to be acknowledged by who takes over.
     OpenHandoff {
         /// Who takes over.
@@ -348,6 +354,7 @@ impl Effect {
             | Effect::EnterBand
             | Effect::MoveByHand { .. }
             | Effect::Release(_)
+            | Effect::Note(_)
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }
@@ -380,6 +387,7 @@ impl Change {
             Effect::AcknowledgeFinding { .. } => ChangeKind::Acknowledgement,
             Effect::Waive { .. } | Effect::Unwaive { .. } => ChangeKind::Waiver,
             Effect::Release(_) => ChangeKind::Release,
+            Effect::Note(_) => ChangeKind::Note,
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
             Effect::Revise => ChangeKind::Revision,
@@ -397,6 +405,7 @@ impl Change {
         match &self.effect {
             Effect::MoveByHand { by, .. }
             | Effect::Release(by)
+            | Effect::Note(by)
             | Effect::AcknowledgeHandoff(by)
             | Effect::AcknowledgeFinding { by, .. }
             | Effect::Waive { by, .. }

@@ -121,6 +121,7 @@ fn again(
         | ChangeKind::Checkpoint
         | ChangeKind::Handoff
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Met
         | ChangeKind::Acknowledgement

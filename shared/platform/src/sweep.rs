@@ -60,6 +60,8 @@ pub enum SweepKind {
     Due,
     /// All, to learn from their history who leaves ([`crate::learn::scheduled`]): of `score` alone.
     Learn,
+    /// All, for a picture that people look at ([`crate::overview::scheduled`]): of `comply` alone.
+    Overview,
 }
 
 /// A segment of a run, as it travels over SQS.

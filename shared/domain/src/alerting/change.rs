@@ -173,6 +173,7 @@ pub fn sort<'l>(
         }
         ChangeKind::Checkpoint
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Met
         | ChangeKind::Acknowledgement

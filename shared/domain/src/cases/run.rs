@@ -185,6 +185,7 @@ impl Fired {
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
+            | ChangeKind::Note
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement

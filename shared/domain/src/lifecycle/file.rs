@@ -119,6 +119,8 @@ pub struct Workspace {
     /// Dates nobody works.
     #[serde(default)]
     pub holidays: Vec<Word>,
+    /// The currency of amounts, as `EUR`: shown beside them, never converted.
+    pub currency: Option<Word>,
 }
 
 /// What a customer is.

@@ -57,6 +57,8 @@ pub struct Lifecycle {
     pub version: Option<u64>,
     /// The company's name.
     pub name: Option<String>,
+    /// The currency of amounts, as three letters of ISO 4217, where the file names one.
+    pub currency: Option<String>,
     /// What a customer is.
     pub subject: Subject,
     /// Time zone, working days, holidays.
@@ -274,6 +276,8 @@ pub struct Stage {
     pub checkpoints: Vec<Checkpoint>,
     /// Playbooks that run on entry.
     pub on_enter: Vec<String>,
+    /// Whether customers here have left.
+    pub is_lost: bool,
 }
 
 impl Stage {

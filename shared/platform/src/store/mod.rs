@@ -23,6 +23,7 @@ mod identity;
 mod log;
 mod models;
 mod muting;
+mod overview;
 mod personal;
 mod privacy;
 mod quarantine;

@@ -106,6 +106,7 @@ impl<'a> Loader<'a> {
             _ => {}
         }
         let calendar = self.calendar(&file.workspace);
+        let currency = self.currency(&file.workspace);
         let subject = file.subject.as_ref().map_or(Subject::Account, |subject| subject.value);
         let traits = self.traits(file);
         self.traits = traits.iter().map(|declared| declared.name.clone()).collect();
@@ -163,6 +164,7 @@ impl<'a> Loader<'a> {
             hash: crate::hex(&Sha256::digest(self.source.as_bytes())),
             version: None,
             name: file.workspace.name.clone(),
+            currency,
             subject,
             calendar,
             traits,
@@ -419,6 +421,17 @@ impl<'a> Loader<'a> {
             }
         }
         Calendar::new(zone, workdays, holidays)
+    }
+
+    fn currency(&mut self, workspace: &file::Workspace) -> Option<String> {
+        let word = workspace.currency.as_ref()?;
+        let is_code = word.value.len() == 3 && word.value.bytes().all(|b| b.is_ascii_uppercase());
+        if !is_code {
+            let message = format!("`{}` is no currency", word.value);
+            self.error(&word.referenced, message).help =
+                Some("write its three letters, as `EUR` or `USD`".into());
+        }
+        Some(word.value.clone())
     }
 }
 
