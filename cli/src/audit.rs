@@ -3,16 +3,17 @@
 mod pack;
 mod page;
 mod report;
+mod roots;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use domain::audit::{Chain, Fault, root};
-use domain::journal::JournalHead;
+use domain::audit::{Chain, Fault, days_of, root};
+use domain::journal::{JournalEntry, JournalHead};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use platform::store::{CustomerFilter, JournalPlace};
@@ -44,15 +45,19 @@ enum AuditCommand {
     long_about = "Reads all journals and checks each entry by its hash, that it follows from the one \
 before, and that the journal ends where its customer's state says. What was changed, removed, put \
 elsewhere or added is named.\n\n\
+Every night `comply` makes a root over what was decided the day before, chained to the one before it: an \
+entry, or a whole journal, that went since then is named with the day, even where its customer went too.\n\n\
 It also prints a root: one hash over the last entries of all journals as of an instant. Keep it where \
 nobody who can write the tables can, and give it back with --root and --until: then a journal that was \
 replaced as a whole is found, too. Erasing a customer's personal data does not change it.",
     after_long_help = "Examples:\n  \
 lifecycle audit verify --json > audit-2026-11.json\n  \
 lifecycle audit verify --until 2026-11-01T00:00:00Z --root 4d1c…\n  \
+lifecycle audit verify --daily-root 9b0e…     one that was kept elsewhere is still there\n  \
 lifecycle audit verify --pack audit-2026-q3 --seal 4d1c…      a pack of `audit report`, without the tables\n\n\
 With --json, one object on standard output:\n  \
 {\"verified\", \"entries\", \"journals\", \"until\", \"root\", \"root_holds\": true|false|null,\n   \
+\"roots\": {\"count\", \"through\", \"last\"}, \"daily_root_holds\": true|false|null,\n   \
 \"faults\": [{\"customer\", \"seq\", \"code\", \"message\"}]}\n\n\
 Exit codes: 0 all verify, 1 something does not, or could not be read, 2 wrong use."
 )]
@@ -63,8 +68,11 @@ struct VerifyArgs {
     /// Fail unless this is the root
     #[arg(long, value_name = "HASH", requires = "until")]
     root: Option<String>,
+    /// Fail unless one of the daily roots has this hash
+    #[arg(long, value_name = "HASH")]
+    daily_root: Option<String>,
     /// Verify this audit pack instead of the tables
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["until", "root", "data", "aws"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["until", "root", "daily_root", "data", "aws"])]
     pack: Option<PathBuf>,
     /// Fail unless this is the pack's seal
     #[arg(long, value_name = "HASH", requires = "pack")]
@@ -90,6 +98,10 @@ struct Audit {
     journals: u64,
     /// The hash of the last entry of each journal by the instant in question.
     lasts: Vec<String>,
+    /// How many entries there are of each day, but for roots.
+    days: BTreeMap<String, u64>,
+    /// The daily roots, the oldest first.
+    roots: Vec<JournalEntry>,
     found: Vec<Found>,
 }
 
@@ -113,7 +125,13 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
 
     let hash = root(audit.lasts.iter().map(String::as_str).collect());
     let root_holds = args.root.as_ref().map(|expected| expected.eq_ignore_ascii_case(&hash));
-    let verified = audit.found.is_empty() && root_holds != Some(false);
+    let daily_root_holds = args
+        .daily_root
+        .as_ref()
+        .map(|expected| audit.roots.iter().any(|root| expected.eq_ignore_ascii_case(&root.hash)));
+    let verified =
+        audit.found.is_empty() && root_holds != Some(false) && daily_root_holds != Some(false);
+    let through = audit.roots.last().and_then(|last| days_of(last).into_keys().next_back());
     let mut out = std::io::stdout();
     if args.json {
         let faults = audit.found.iter().map(|found| {
@@ -131,6 +149,12 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
             "until": until,
             "root": hash,
             "root_holds": root_holds,
+            "roots": {
+                "count": audit.roots.len(),
+                "through": through,
+                "last": audit.roots.last().map(|last| &last.hash),
+            },
+            "daily_root_holds": daily_root_holds,
             "faults": faults.collect::<Vec<_>>(),
         });
         writeln!(out, "{report}")?;
@@ -144,6 +168,16 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
         match root_holds {
             Some(false) => writeln!(out, "root as of {until}: {hash}, which is not the one given")?,
             _ => writeln!(out, "root as of {until}: {hash}")?,
+        }
+        match (audit.roots.last(), through) {
+            (Some(last), Some(day)) => {
+                let count = audit.roots.len();
+                writeln!(out, "{count} daily roots, through {day}: the last is {}", last.hash)?;
+            }
+            _ => writeln!(out, "no daily root: `comply` makes them")?,
+        }
+        if daily_root_holds == Some(false) {
+            writeln!(out, "the daily root that was given is not there")?;
         }
     }
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -202,6 +236,10 @@ async fn verify(store: &Store, until: Timestamp, bar: &ProgressBar) -> Result<Au
             }
             let Some((key, chain, last)) = &mut open else { continue };
             read(&mut audit, &place, chain, heads.get(key));
+            match &place.entry {
+                Some(root) if place.key.is_roots() => audit.roots.push(root.clone()),
+                _ => *audit.days.entry(place.day.clone()).or_default() += 1,
+            }
             if let Some(entry) = place.entry.filter(|entry| entry.at <= until) {
                 *last = Some(entry.hash);
             }
@@ -223,6 +261,7 @@ async fn verify(store: &Store, until: Timestamp, bar: &ProgressBar) -> Result<Au
             fault,
         }));
     }
+    roots::verify(store, &mut audit).await?;
     audit
         .found
         .sort_by(|a, b| (a.customer.as_str(), a.number).cmp(&(b.customer.as_str(), b.number)));

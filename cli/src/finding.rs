@@ -8,10 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::adherence::{By, Row};
 use domain::by_hand::{self, NeedsReason};
+use domain::feed::health::FeedHealth;
 use domain::journal::FindingOutcome;
 use jiff::{SignedDuration, Timestamp};
 use platform::adherence::{MAX_DAYS, Span, read};
 use platform::store::Finding;
+use serde_json::{Value as Json, json};
 
 use crate::by_hand::{Decision, decide};
 use crate::clock::LocalClock;
@@ -170,21 +172,64 @@ pub async fn findings(args: FindingsArgs) -> Result<ExitCode> {
         State::Waived => return waived(&target, limit, args.json, &mut out).await,
     };
     let page = target.store.findings(state, limit, None).await?;
+    let feeds = of_feeds(&target, state).await?;
     if args.json {
         let more = page.next_cursor.is_some();
-        writeln!(out, "{}", serde_json::json!({ "findings": page.items, "more": more }))?;
+        let all = serde_json::json!({ "findings": page.items, "feeds": feeds, "more": more });
+        writeln!(out, "{all}")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    for feed in &feeds {
+        writeln!(out, "{}", printable(&line_of_feed(feed)))?;
     }
     for finding in &page.items {
         writeln!(out, "{}", line(finding))?;
     }
-    if page.items.is_empty() {
+    if page.items.is_empty() && feeds.is_empty() {
         writeln!(out, "No finding is {state}.")?;
     }
     if page.next_cursor.is_some() {
         writeln!(out, "There are more: raise --limit.")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The findings of sources of events: they are of no customer.
+async fn of_feeds(target: &Target, state: &str) -> Result<Vec<Json>> {
+    let watched = target.store.watched_feeds().await?.into_iter();
+    let is_asked =
+        |health: &FeedHealth| health.opened_at.is_some() && health.is_open() == (state == "open");
+    let found = watched.filter(|(_, watched)| is_asked(&watched.health));
+    let told = found.map(|(name, watched)| {
+        let health = watched.health;
+        json!({
+            "feed": name,
+            "state": state,
+            "health": health.health.as_str(),
+            "silent_since": health.silent_since,
+            "opened_at": health.opened_at,
+            "closed_at": health.closed_at,
+            "reopened": health.reopened,
+            "heard_at": health.heard_at,
+            "rate": health.compared,
+        })
+    });
+    Ok(told.collect())
+}
+
+fn line_of_feed(feed: &Json) -> String {
+    let text = |name: &str| feed[name].as_str().unwrap_or("-").to_owned();
+    let (opened, name, state) = (text("opened_at"), text("feed"), text("state"));
+    let heard = match feed["heard_at"].as_str() {
+        Some(heard) => format!("last heard of {heard}"),
+        None => "never heard of".to_owned(),
+    };
+    let standard = "feed_silent";
+    format!(
+        "{opened}  {:<8} {standard:<20} {name:<20} {state:<12} -  {}, {heard}",
+        "high",
+        text("health")
+    )
 }
 
 fn line(finding: &Finding) -> String {

@@ -26,6 +26,7 @@ pub mod init;
 pub mod keys;
 pub mod logs;
 pub mod model;
+pub mod outcomes;
 pub mod pack;
 pub mod plan;
 pub mod posts;

@@ -10,7 +10,8 @@ use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
     alerts, apply, audit, by_hand, cases, dev, erase, eval, explain, export, finding, history,
-    import, init, keys, model, plan, quarantine, run, schema, secrets, simulate, tasks, validate,
+    import, init, keys, model, outcomes, plan, quarantine, run, schema, secrets, simulate, tasks,
+    validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -58,6 +59,7 @@ enum Command {
     Findings(finding::FindingsArgs),
     Finding(finding::FindingArgs),
     Adherence(finding::AdherenceArgs),
+    Outcomes(outcomes::OutcomesArgs),
     Tasks(tasks::TasksArgs),
     Task(tasks::TaskArgs),
     Alerts(alerts::AlertsArgs),
@@ -135,6 +137,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Findings(args) => finding::findings(args).await,
         Command::Finding(args) => finding::finding(args).await,
         Command::Adherence(args) => finding::adherence(args).await,
+        Command::Outcomes(args) => outcomes::run(args).await,
         Command::Tasks(args) => tasks::list(args).await,
         Command::Task(args) => tasks::act(args).await,
         Command::Alerts(args) => alerts::alerts(args).await,

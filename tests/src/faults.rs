@@ -327,6 +327,12 @@ fn cancelled(call: &Call, code: &str) -> HttpResponse {
 fn unprocessed(call: &Call) -> HttpResponse {
     let left = call.body["RequestItems"].clone();
     match call.operation.as_str() {
+        // It tells of each statement by itself.
+        "BatchExecuteStatement" => {
+            let statements = call.body["Statements"].as_array().map_or(0, Vec::len);
+            let error = json!({"Code": "ProvisionedThroughputExceeded", "Message": "injected"});
+            json_answer(200, &json!({"Responses": vec![json!({"Error": error}); statements]}))
+        }
         "BatchGetItem" => json_answer(200, &json!({"Responses": {}, "UnprocessedKeys": left})),
         _ => json_answer(200, &json!({"UnprocessedItems": left})),
     }

@@ -28,6 +28,8 @@ COMMON_VARIABLES = {
 WILDCARD_RESOURCES = {("dynamodb:ListStreams", "${JournalTable.Arn}/stream/*")}
 # An HTTP API gives up on an integration after 30 seconds.
 HTTP_TIMEOUT_SECONDS = 29
+# What every route of /api wants: a token where there is an issuer, a signature where there is none.
+GUARD = {"Fn::If": ["HasJwt", "JWT", "AWS_IAM"]}
 
 
 def rule(function: Rule) -> Rule:
@@ -406,6 +408,15 @@ def function_integrations(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @rule
+def function_urls_are_guarded(stack: Stack) -> Iterator[str]:
+    """Only ingest looks at who sends by itself."""
+    for name, properties in stack.of_type("Lambda::Url"):
+        wanted = "NONE" if target(properties["TargetFunctionArn"]) == "IngestFunction" else "AWS_IAM"
+        if properties.get("AuthType") != wanted:
+            yield f"{name}: AuthType is {properties.get('AuthType')}, want {wanted}"
+
+
+@rule
 def the_gateway_may_send_what_it_queues(stack: Stack) -> Iterator[str]:
     """And it hands on what ingest needs to judge the sender by."""
     for name, properties in stack.of_type("ApiGatewayV2::Integration"):
@@ -455,7 +466,8 @@ def callers_may_call(stack: Stack) -> Iterator[str]:
             if (target(aim["Arn"]), "events.amazonaws.com", name) not in admitted:
                 yield f"{name}: the rule may not invoke {target(aim['Arn'])}"
     for name, properties in stack.of_type("Lambda::Permission"):
-        if "SourceArn" not in properties:
+        is_url = "FunctionUrlAuthType" in properties or properties.get("InvokedViaFunctionUrl") is True
+        if "SourceArn" not in properties and not is_url:
             yield f"{name}: no SourceArn: anyone's gateway or rule could invoke the function"
 
 
@@ -474,8 +486,8 @@ def tables_are_protected(stack: Stack) -> Iterator[str]:
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             if stack.resources[name].get(policy) != "Retain":
                 yield f"{name}: {policy} is not Retain"
-    if stack.properties("JournalTable").get("DeletionProtectionEnabled") is not True:
-        yield "JournalTable: has no deletion protection"
+        if properties.get("DeletionProtectionEnabled") is not True:
+            yield f"{name}: has no deletion protection"
 
 
 @rule
@@ -502,7 +514,7 @@ def topics_are_encrypted_and_reachable(stack: Stack) -> Iterator[str]:
 def routes_are_guarded(stack: Stack) -> Iterator[str]:
     for name, properties in stack.of_type("ApiGatewayV2::Route"):
         path = properties["RouteKey"].split(" ")[-1]
-        wanted = "NONE" if path.startswith("/v1/") else "AWS_IAM"
+        wanted = "NONE" if path.startswith("/v1/") else GUARD
         if properties.get("AuthorizationType") != wanted:
             yield f"{name}: AuthorizationType of {path} is {properties.get('AuthorizationType')}, want {wanted}"
     for name, properties in function_integrations(stack):
@@ -571,6 +583,9 @@ def what_can_fail_has_an_alarm(stack: Stack) -> Iterator[str]:
     for name in sorted(dead_letter_queues(stack) - alarmed(stack, "ApproximateNumberOfMessagesVisible")):
         yield f"{name}: takes dead letters and has no alarm"
     for name, mapping in stack.of_type("Lambda::EventSourceMapping"):
+        queue = target(mapping.get("EventSourceArn")) or ""
+        if queue.endswith("Tickets") and queue not in alarmed(stack, "ApproximateAgeOfOldestMessage"):
+            yield f"{queue}: no alarm on tickets that wait: a sweep may not complete"
         if "StartingPosition" in mapping and target(mapping["FunctionName"]) not in alarmed(stack, "IteratorAge"):
             yield f"{name}: no alarm on IteratorAge"
     for name, _ in stack.of_type("ApiGatewayV2::Api"):

@@ -520,7 +520,8 @@ async fn what_is_not_there_is_a_problem() {
     ] {
         workspace.problem(Method::GET, path, 404, "customer_not_found").await;
     }
-    for path in ["/api/nothing", "/api", "/", "/api/customers/a/nothing", "/api/customers/"] {
+    for path in ["/api/nothing", "/api", "/nothing", "/api/customers/a/nothing", "/api/customers/"]
+    {
         workspace.problem(Method::GET, path, 404, "not_found").await;
     }
     for path in ["/api/customers", "/api/stages", "/api/customers/a/journal"] {
@@ -644,6 +645,7 @@ async fn the_document_describes_every_route() {
             "/api/customers/{id}/handoff/ack",
             "/api/customers/{id}/journal",
             "/api/customers/{id}/move",
+            "/api/customers/{id}/notes",
             "/api/customers/{id}/release",
             "/api/customers/{id}/tasks/{task}/check",
             "/api/customers/{id}/tasks/{task}/done",
@@ -653,6 +655,7 @@ async fn the_document_describes_every_route() {
             "/api/feeds",
             "/api/findings",
             "/api/lifecycle",
+            "/api/lifecycle/rollback",
             "/api/notifications",
             "/api/openapi.json",
             "/api/privacy/export/{id}",

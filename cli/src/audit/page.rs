@@ -39,6 +39,7 @@ pub(super) fn page(report: &Report) -> String {
     by_hand(&mut html, "Decided by people", "by_hand.csv", &report.by_hand);
     versions(&mut html, report);
     people(&mut html, &report.people);
+    roots(&mut html, report);
     html.push_str("</html>\n");
     html
 }
@@ -94,6 +95,11 @@ fn adherence(html: &mut String, report: &Report) {
         "9 of 10",
     ];
     table(html, "Adherence", &head, rows.collect(), "adherence.csv");
+    html.push_str(&format!(
+        "<p class=\"small\">What was kept and broken is of the period. Who is open, at risk, waived or \
+         cannot be told is as of now, {}: that is how customers stand, not how they stood.</p>",
+        report.made_at
+    ));
 }
 
 fn breaches(html: &mut String, report: &Report) {
@@ -142,6 +148,14 @@ fn versions(html: &mut String, report: &Report) {
     });
     let head = ["Version", "Applied", "Until", "Who", "Why", "Standards"];
     table(html, "Lifecycle files in force", &head, rows.collect(), "versions.csv");
+}
+
+fn roots(html: &mut String, report: &Report) {
+    let rows = report.roots.iter().map(|root| {
+        vec![root.through.clone().unwrap_or_default(), root.entries.to_string(), root.hash.clone()]
+    });
+    let head = ["Through", "Entries", "Hash"];
+    table(html, "Daily roots", &head, rows.collect(), "roots.csv");
 }
 
 fn people(html: &mut String, people: &BTreeMap<String, BTreeMap<String, u64>>) {

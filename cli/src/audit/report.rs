@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use domain::adherence::{By, Row};
-use domain::audit::root;
+use domain::audit::{days_of, root};
 use domain::journal::{ChangeKind, JournalEntry};
 use domain::lifecycle::load;
 use jiff::Timestamp;
@@ -73,6 +73,21 @@ pub(super) struct Breach {
     pub(super) evidence: String,
 }
 
+/// A daily root.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct DailyRoot {
+    pub(super) seq: u64,
+    pub(super) at: Timestamp,
+    /// The last day it is of.
+    pub(super) through: Option<String>,
+    /// How many entries it is over.
+    pub(super) entries: u64,
+    /// The head of the tree over them.
+    pub(super) tree: Option<String>,
+    /// The hash of the root itself, which names the one before.
+    pub(super) hash: String,
+}
+
 /// What a person decided.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct ByHand {
@@ -116,6 +131,8 @@ pub(super) struct Report {
     pub(super) breaches: Vec<Breach>,
     pub(super) waivers: Vec<ByHand>,
     pub(super) by_hand: Vec<ByHand>,
+    /// The daily roots that were made in the period.
+    pub(super) roots: Vec<DailyRoot>,
     /// By author and kind.
     pub(super) people: BTreeMap<String, BTreeMap<String, u64>>,
 }
@@ -157,6 +174,7 @@ pub(super) async fn run(args: ReportArgs) -> Result<ExitCode> {
         breaches: Vec::new(),
         waivers: Vec::new(),
         by_hand: Vec::new(),
+        roots: Vec::new(),
         people: BTreeMap::new(),
     };
     for version in report.versions.iter().filter(|version| version.applied_at >= from) {
@@ -291,6 +309,17 @@ fn note(heads: &mut csv::Writer<fs::File>, hashes: &mut Vec<String>, head: Head)
 impl Report {
     fn take(&mut self, customer: &str, entry: &JournalEntry, broken: &mut HashMap<String, usize>) {
         let is_in = entry.at >= self.from;
+        if is_in && entry.kind == ChangeKind::Root {
+            let days = days_of(entry);
+            self.roots.push(DailyRoot {
+                seq: entry.seq,
+                at: entry.at,
+                entries: days.values().sum(),
+                through: days.into_keys().next_back(),
+                tree: entry.to.clone(),
+                hash: entry.hash.clone(),
+            });
+        }
         if entry.kind == ChangeKind::Finding {
             let standard = entry.rule.strip_prefix("standards.").unwrap_or(&entry.rule);
             match entry.to.as_deref() {
@@ -372,6 +401,7 @@ fn write(out: &Path, report: &Report) -> Result<()> {
     table(out, "breaches.csv", &report.breaches)?;
     table(out, "waivers.csv", &report.waivers)?;
     table(out, "by_hand.csv", &report.by_hand)?;
+    table(out, "roots.csv", &report.roots)?;
     table(out, "adherence.csv", &report.adherence)?;
     let versions: Vec<_> = report.versions.iter().map(|one| json!({
         "version": one.version, "hash": one.hash, "applied_at": one.applied_at, "until": one.until,

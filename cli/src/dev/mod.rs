@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
+use console::{Role, Visitor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::LocalClock;
@@ -30,6 +31,7 @@ curl -u dev: http://127.0.0.1:9000/v1/track -H 'content-type: application/json' 
 curl http://127.0.0.1:9000/api/customers/ada\n\n\
 Signed webhooks go to /v1/webhooks/SOURCE, with --webhook-secret SOURCE=SECRET; CloudEvents to \
 /v1/cloudevents.\n\n\
+The console is at /: who is at risk, why, and what to do next. \
 The lifecycle file is read again when it changes. Stop with Ctrl-C."
 )]
 pub struct DevArgs {
@@ -58,6 +60,12 @@ pub struct DevArgs {
     /// A secret with which a source signs its webhooks; may be given several times
     #[arg(long, value_name = "SOURCE=SECRET", value_parser = source_secret)]
     webhook_secret: Vec<SourceSecret>,
+    /// Who acts on the pages [default: the user of this machine]
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "dev")]
+    author: String,
+    /// What you may do on the pages
+    #[arg(long, value_enum, value_name = "ROLE", default_value_t = RoleArg::Admin)]
+    role: RoleArg,
     /// Print JSON lines instead of text
     #[arg(long)]
     json: bool,
@@ -82,6 +90,24 @@ fn source_secret(argument: &str) -> Result<SourceSecret, String> {
             Ok(SourceSecret { source: source.to_owned(), secret: secret.to_owned() })
         }
         _ => Err("write it as `stripe=whsec_…`".to_owned()),
+    }
+}
+
+/// What you may do on the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleArg {
+    Viewer,
+    Operator,
+    Admin,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Role {
+        match role {
+            RoleArg::Viewer => Role::Viewer,
+            RoleArg::Operator => Role::Operator,
+            RoleArg::Admin => Role::Admin,
+        }
     }
 }
 
@@ -132,7 +158,8 @@ pub async fn run(args: DevArgs) -> Result<ExitCode> {
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let file = Arc::new(schedule::WatchedFile::new(source));
-    let router = server::router(Arc::clone(&pack), Arc::clone(&file), args.clock, address);
+    let visitor = Visitor { name: args.author.clone(), role: args.role.into() };
+    let router = server::router(Arc::clone(&pack), Arc::clone(&file), args.clock, address, visitor);
     let serving = tokio::spawn({
         let mut stopped = stopped.clone();
         let until = async move {
@@ -145,6 +172,9 @@ pub async fn run(args: DevArgs) -> Result<ExitCode> {
     let work = async {
         if args.sample {
             sample::play(&pack, args.json).await?;
+            if !args.json {
+                writeln!(std::io::stdout(), "Look at it on http://{address}/\n")?;
+            }
         }
         schedule::keep_running(&pack, &file, args.clock == ClockKind::System).await
     };
@@ -207,6 +237,7 @@ fn greet(
     let place = data.map_or("in memory".to_owned(), |folder| format!("in {}", folder.display()));
     let lines = [
         format!("{} on {url}", bold("lifecycle dev")),
+        format!("  console    {}", bold(&format!("{url}/"))),
         format!("  lifecycle  {}", file.name()),
         format!("  data       {place}"),
         format!(

@@ -59,6 +59,7 @@ pub async fn play(pack: &Pack, is_json: bool) -> Result<()> {
     }
     manual.set(Some(today));
     lived.stretch(Vec::new(), today).await?;
+    pack.run(SweepFunction::Comply, "sample-overview", today, SweepKind::Overview).await?;
     manual.set(None);
     bar.finish_and_clear();
     report(pack, total, began.elapsed(), is_json).await

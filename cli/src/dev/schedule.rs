@@ -80,6 +80,10 @@ pub async fn keep_running(pack: &Pack, file: &WatchedFile, schedules: bool) -> R
             let is_full = changed || full_due.is_none_or(|at| at <= Instant::now());
             let began = Instant::now();
             let worked = if is_full { sweep_all(pack, run).await } else { due(pack, run).await };
+            let worked = match worked {
+                Ok(()) => picture(pack, run).await,
+                Err(error) => Err(error),
+            };
             if let Err(error) = worked {
                 // As on AWS, a run that fails is tried again by the next.
                 tracing::error!(error = format!("{error:#}"), "a scheduled run failed");
@@ -100,6 +104,13 @@ pub async fn keep_running(pack: &Pack, file: &WatchedFile, schedules: bool) -> R
 async fn due(pack: &Pack, run: u64) -> Result<()> {
     let schedule = format!("evaluate-due-{run}");
     pack.run(SweepFunction::Evaluate, &schedule, pack.clock.now(), SweepKind::Due).await?;
+    Ok(())
+}
+
+/// The picture that the console's overview shows; one that is still good is not taken again.
+async fn picture(pack: &Pack, run: u64) -> Result<()> {
+    let schedule = format!("comply-overview-{run}");
+    pack.run(SweepFunction::Comply, &schedule, pack.clock.now(), SweepKind::Overview).await?;
     Ok(())
 }
 

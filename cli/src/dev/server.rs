@@ -9,7 +9,8 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use console::Visitor;
 use jiff::Timestamp;
 use platform::sweep::SweepKind;
 use serde::Deserialize;
@@ -34,9 +35,11 @@ pub fn router(
     file: Arc<WatchedFile>,
     clock: ClockKind,
     address: SocketAddr,
+    visitor: Visitor,
 ) -> Router {
     let ingest = ingest::router(Arc::clone(&pack.ingest));
-    let console = console::router(Arc::clone(&pack.console));
+    // Whoever reaches this machine's own address is who started the server.
+    let console = console::router(Arc::clone(&pack.console)).layer(Extension(visitor));
     let dev = Arc::new(Dev { pack, file, clock, runs: AtomicU64::new(0) });
     Router::new()
         .route("/dev/clock", get(read_clock).post(set_clock))

@@ -113,6 +113,93 @@ fn a_journal_that_was_changed_does_not_verify() {
 }
 
 #[test]
+fn what_went_with_its_customer_is_named_by_the_daily_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    answer(
+        folder,
+        &["simulate", "--accounts", "12", "--months", "6", "--out", "c.jsonl", "--json"],
+    );
+    answer(folder, &["import", "c.jsonl", "--json"]);
+    for month in ["09", "10", "11"] {
+        let at = |day: u32| format!("2026-{month}-0{day}T06:00:00Z");
+        for (function, day) in [("evaluate", 1), ("score", 1), ("comply", 2)] {
+            answer(folder, &["run", function, "--at", &at(day), "--json"]);
+        }
+    }
+    let (code, report) = verify(folder, &[]);
+    assert_eq!((code, &report["faults"]), (Some(0), &json!([])), "{report}");
+    assert_eq!(
+        (&report["roots"]["count"], &report["roots"]["through"]),
+        (&json!(3), &json!("2026-11-01"))
+    );
+    let last = report["roots"]["last"].as_str().unwrap().to_owned();
+    assert_eq!(verify(folder, &["--daily-root", &last]).0, Some(0));
+
+    // A customer that is erased takes no root along.
+    let mut journals: Vec<(String, u64)> = Vec::new();
+    tamper(folder, async |_, entries| {
+        let ends = entries.iter().filter(|entry| !text(entry, "pk").starts_with("audit:"));
+        let mut last: HashMap<String, u64> = HashMap::new();
+        for entry in ends.filter(|entry| *text(entry, "day") < *"2026-11-02") {
+            let seq = last.entry(text(entry, "pk")).or_default();
+            *seq = number(entry).max(*seq);
+        }
+        journals = last.into_iter().filter(|(_, seq)| *seq > 1).collect();
+        journals.sort();
+    });
+    let [(erased, _), (gone, entries), (cut, end), ..] = journals.as_slice() else {
+        panic!("too few journals: {journals:?}")
+    };
+    let erase = output(folder, &["erase", erased, "--account", "--yes", "--json"]);
+    assert!(erase.status.success(), "{}", String::from_utf8_lossy(&erase.stderr));
+    let (code, report) = verify(folder, &["--daily-root", &last]);
+    assert_eq!((code, &report["faults"]), (Some(0), &json!([])), "{report}");
+
+    // A whole journal, and the end of another one, together with what says that they were there.
+    tamper(folder, async |client, all| {
+        for customer in [gone, cut] {
+            let key = AttributeValue::S(customer.clone());
+            let delete = client.delete_item().table_name("lifecycle-customers").key("pk", key);
+            delete.send().await.unwrap();
+        }
+        for entry in all {
+            let key = text(&entry, "pk");
+            if key == *gone || key == *cut && number(&entry) >= *end {
+                let delete = client.delete_item().table_name("lifecycle-journal");
+                let delete = delete.key("pk", entry["pk"].clone()).key("sk", entry["sk"].clone());
+                delete.send().await.unwrap();
+            }
+        }
+    });
+    let (code, report) = verify(folder, &[]);
+    let faults = report["faults"].as_array().unwrap();
+    let named = |customer: &str| -> Vec<u64> {
+        let of = faults.iter().filter(|fault| fault["customer"] == customer);
+        of.map(|fault| {
+            assert_eq!(fault["code"], "gone");
+            assert!(fault["message"].as_str().unwrap().contains("the root of 2026-"), "{fault}");
+            fault["seq"].as_u64().unwrap()
+        })
+        .collect()
+    };
+    assert_eq!(code, Some(1));
+    assert_eq!(named(gone), (1..=*entries).collect::<Vec<_>>(), "{report}");
+    assert_eq!(named(cut), [*end], "{report}");
+    assert_eq!(faults.len() as u64, entries + 1, "{report}");
+
+    // Whoever takes the newest root away as well is found by who kept it.
+    tamper(folder, async |client, all| {
+        let root = all.into_iter().filter(|entry| text(entry, "pk") == "audit:roots");
+        let root = root.max_by_key(number).unwrap();
+        let delete = client.delete_item().table_name("lifecycle-journal");
+        delete.key("pk", root["pk"].clone()).key("sk", root["sk"].clone()).send().await.unwrap();
+    });
+    let (code, report) = verify(folder, &["--daily-root", &last]);
+    assert_eq!((code, &report["daily_root_holds"]), (Some(1), &json!(false)));
+}
+
+#[test]
 fn a_pack_verifies_until_a_byte_of_it_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

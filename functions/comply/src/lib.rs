@@ -1,7 +1,9 @@
 //! The `comply` Lambda: watches the standards the company set itself.
 //!
 //! On a schedule it visits every customer, asks the domain which breaches to open and which to
-//! close, which tasks that asks for and which are overdue, and makes that true together with the journal entries. Holds no rule and no SDK call.
+//! close, which tasks that asks for and which are overdue, and makes that true together with the journal
+//! entries. Then it makes the root over what all functions decided until the day before. On another
+//! schedule it takes the picture of all customers that the console shows. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
@@ -9,8 +11,8 @@ use domain::decide::decide_standards;
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use platform::store::Decisions;
-use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent};
-use platform::{Clock, Versioned};
+use platform::sweep::{self, SweepAnswer, SweepError, SweepEvent, SweepKind};
+use platform::{Clock, Versioned, overview};
 
 pub use platform::sweep::App;
 
@@ -23,7 +25,22 @@ pub async fn handle(
     event: SweepEvent,
     deadline: Option<Instant>,
 ) -> Result<SweepAnswer, SweepError> {
-    sweep::handle(app, "comply", decide, event, deadline).await
+    let scheduled = match &event {
+        SweepEvent::Schedule(schedule) if schedule.sweep == SweepKind::Overview => {
+            let summary = overview::scheduled(app, "comply", schedule).await?;
+            return Ok(SweepAnswer::Summary(summary));
+        }
+        SweepEvent::Schedule(schedule) => Some(schedule.scheduled_time),
+        SweepEvent::Tickets(_) => None,
+    };
+    let answer = sweep::handle(app, "comply", decide, event, deadline).await?;
+    if let Some(at) = scheduled {
+        // Afterwards, so that a root that cannot be made keeps no finding from being made; the schedule
+        // asks again, and only the root is still to be made then.
+        let lifecycle = app.store.lifecycle().await?;
+        app.store.make_root(&lifecycle, at).await?;
+    }
+    Ok(answer)
 }
 
 /// Serves the function until its environment is shut down.

@@ -22,38 +22,38 @@ const DEFAULT_DAYS: i64 = 30;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Adherence {
     /// From when on it is told what was met and broken.
-    from: Timestamp,
+    pub(crate) from: Timestamp,
     /// Until when.
-    to: Timestamp,
+    pub(crate) to: Timestamp,
     /// The instant of what is open, at risk, waived or cannot be told.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     /// What the rows are made by.
     #[schema(example = "standard")]
-    by: &'static str,
+    pub(crate) by: &'static str,
     /// One row for each, by name.
-    rows: Vec<AdherenceRow>,
+    pub(crate) rows: Vec<AdherenceRow>,
 }
 
 /// One row.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct AdherenceRow {
     /// A standard, a stage, a segment, an owner, or a month as `2026-03`; `none` where there is none.
-    group: String,
+    pub(crate) group: String,
     /// Promises kept in time, and customers of whom a standard without a due instant is kept now.
-    met: u64,
+    pub(crate) met: u64,
     /// Breaches found, and promises kept only after their time before anybody looked.
-    breached: u64,
+    pub(crate) breached: u64,
     /// Findings that are open now.
-    open: u64,
+    pub(crate) open: u64,
     /// Clocks that run now and have used three quarters of their time.
-    at_risk: u64,
+    pub(crate) at_risk: u64,
     /// Breaches that a waiver hides now.
-    waived: u64,
+    pub(crate) waived: u64,
     /// Customers of whom it cannot be told now.
-    cannot_tell: u64,
+    pub(crate) cannot_tell: u64,
     /// What was met of all that was met or missed, from 0 to 1; null where there was neither.
     #[schema(required)]
-    adherence: Option<f64>,
+    pub(crate) adherence: Option<f64>,
     /// Half of what was done took at most so many seconds.
     #[schema(required)]
     p50_seconds: Option<i64>,
@@ -87,17 +87,17 @@ pub(crate) struct AdherenceParameters {
     /// From when on: an instant, or a date of the workspace's calendar; 30 days before `to` where it
     /// is absent.
     #[param(example = "2026-03-01")]
-    from: Option<String>,
+    pub(crate) from: Option<String>,
     /// Until when; now where it is absent.
     #[param(example = "2026-04-01")]
-    to: Option<String>,
+    pub(crate) to: Option<String>,
     /// `standard` (the default), `stage`, `segment`, `owner` or `month`.
     #[param(
         default = "standard",
         example = "owner",
         pattern = "^(standard|stage|segment|owner|month)?$"
     )]
-    by: Option<String>,
+    pub(crate) by: Option<String>,
 }
 
 /// Adherence

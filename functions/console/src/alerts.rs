@@ -24,123 +24,123 @@ use crate::problem::{ActionErrors, Errors, ItemErrors, Problem};
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct AlertGroup {
     /// Names it.
-    id: String,
+    pub(crate) id: String,
     /// The labels all of its alerts have.
-    labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// The route of the lifecycle file that took them: its labels and its receiver.
     #[schema(example = "kind=finding severity=high,critical > urgent")]
-    route: String,
+    pub(crate) route: String,
     /// The receiver.
-    receiver: String,
+    pub(crate) receiver: String,
     /// `firing`, `acknowledged`, `silenced`, `inhibited`, `quiet`, or `resolved` where all of it is over
     /// and that is still to be told.
     #[schema(example = "firing")]
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// When there is something to do for it by itself, and null where only a change brings that.
     #[schema(required)]
-    due_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
     /// When its first alert came.
-    opened_at: Timestamp,
+    pub(crate) opened_at: Timestamp,
     /// When an alert last came or ended.
-    changed_at: Timestamp,
+    pub(crate) changed_at: Timestamp,
     /// How many alerts there are.
-    firing: u64,
+    pub(crate) firing: u64,
     /// Of those, how many nobody was told of.
-    untold: u64,
+    pub(crate) untold: u64,
     /// How many ended since the last message.
-    resolved: u64,
+    pub(crate) resolved: u64,
     /// How much news there is that nobody was told of.
-    news: u64,
+    pub(crate) news: u64,
     /// How many alerts there are by severity and by stage.
-    counts: BTreeMap<String, u64>,
+    pub(crate) counts: BTreeMap<String, u64>,
     /// The first of them, one by one.
-    alerts: Vec<GroupedAlert>,
+    pub(crate) alerts: Vec<GroupedAlert>,
     /// Who looks after it, where somebody does.
     #[schema(required)]
-    acknowledged: Option<Acknowledged>,
+    pub(crate) acknowledged: Option<Acknowledged>,
     /// What silences all of it, where something does.
     #[schema(required)]
-    silence: Option<SilenceView>,
+    pub(crate) silence: Option<SilenceView>,
     /// How many messages were made.
-    messages: u32,
+    pub(crate) messages: u32,
     /// When the last one was made.
     #[schema(required)]
-    sent_at: Option<Timestamp>,
+    pub(crate) sent_at: Option<Timestamp>,
     /// How many steps of its escalation were taken.
-    escalated: usize,
+    pub(crate) escalated: usize,
 }
 
 /// One alert of a group.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct GroupedAlert {
     /// The customer's id.
-    customer: String,
+    pub(crate) customer: String,
     /// The customer's name.
-    name: String,
+    pub(crate) name: String,
     /// What happened.
-    headline: String,
+    pub(crate) headline: String,
     /// Since when.
-    since: Timestamp,
+    pub(crate) since: Timestamp,
     /// `firing`, `resolved` or `news`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Whether people heard of it.
-    told: bool,
+    pub(crate) told: bool,
 }
 
 /// Who looks after a group.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Acknowledged {
     /// A name or an address.
-    author: String,
+    pub(crate) author: String,
     /// Anything to remember about it.
     #[schema(required)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// When.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// A silence as it shows at a group.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct SilenceView {
     /// Names it.
-    id: String,
+    pub(crate) id: String,
     /// Who does not want to hear of it.
-    author: String,
+    pub(crate) author: String,
     /// Why.
-    reason: String,
+    pub(crate) reason: String,
     /// Until when.
-    until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// What was sent, or decided about alerts by a person.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Notification {
     /// Names the message, however often it was sent.
-    id: String,
+    pub(crate) id: String,
     /// When it was made.
-    at: Timestamp,
-    /// `sent`, `failed`, `acknowledged`, `silenced` or `silence_ended`.
-    what: String,
+    pub(crate) at: Timestamp,
+    /// `sent`, `failed`, `acknowledged`, `silenced`, `silence_ended`, or `muted`.
+    pub(crate) what: String,
     /// The group; null of a change that was told by itself.
     #[schema(required)]
-    group: Option<String>,
+    pub(crate) group: Option<String>,
     /// The receiver.
     #[schema(required)]
-    receiver: Option<String>,
+    pub(crate) receiver: Option<String>,
     /// The SNS topic.
     #[schema(required)]
-    topic: Option<String>,
+    pub(crate) topic: Option<String>,
     /// `change`, `first`, `new_alerts`, `resolved`, `repeat`, `escalation`, `digest`, `summary_over_cap`;
-    /// what a person said where one decided.
-    reason: String,
+    /// what a person said where one decided; `depends_on_feed` of what is muted while a feed is silent.
+    pub(crate) reason: String,
     /// Who decided, where it was a person.
     #[schema(required)]
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// How many alerts of the group were so.
-    firing: u64,
+    pub(crate) firing: u64,
     /// The id that SNS gave, or why it was given up.
     #[schema(required)]
-    answer: Option<String>,
+    pub(crate) answer: Option<String>,
 }
 
 /// Alerts

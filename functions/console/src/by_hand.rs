@@ -151,6 +151,46 @@ pub(crate) async fn acknowledge(
     decide(&app, &id, &lifecycle, |facts| Ok(vec![by_hand::acknowledge(facts, by.clone())?])).await
 }
 
+/// Something to remember about a customer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Note {
+    /// What, in at most 1,000 characters.
+    #[schema(required, example = "they asked for a call in May")]
+    text: Option<String>,
+    /// Who writes it; the caller's identity where it is absent.
+    author: Option<String>,
+}
+
+/// Write a note
+///
+/// Writes something down about the customer, in its journal. It changes nothing else, and stays for as
+/// long as the journal does: nothing that has to be erased one day belongs here.
+#[utoipa::path(
+    post,
+    path = "/api/customers/{id}/notes",
+    tag = "customers",
+    params(CustomerId),
+    request_body = Note,
+    responses((status = 200, description = "The customer as it now is.", body = Customer), Errors, CustomerErrors, ActionErrors)
+)]
+pub(crate) async fn note(
+    State(app): State<Arc<App>>,
+    id: CustomerId,
+    caller: Option<axum::Extension<Caller>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Customer>, Problem> {
+    let asked: Note = read(&headers, &body)?;
+    let who = who(asked.author.as_deref(), &headers, caller.as_deref());
+    if asked.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
+        return Err(Problem::bad("no_text", "`text` is missing: say what is to be remembered"));
+    }
+    let by = by_hand::author(who.as_deref(), asked.text.as_deref(), NeedsReason::Yes)?;
+    let lifecycle = app.store.lifecycle().await?;
+    decide(&app, &id, &lifecycle, |_| Ok(vec![by_hand::note(by.clone())])).await
+}
+
 pub(crate) async fn decide(
     app: &App,
     id: &CustomerId,

@@ -32,45 +32,45 @@ const DAY_SECONDS: i64 = 86_400;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Customer {
     /// The id as its sender gave it.
-    id: String,
+    pub(crate) id: String,
     /// The present stage; null before the first decision.
     #[schema(required)]
-    stage: Option<Stage>,
+    pub(crate) stage: Option<Stage>,
     /// The stage before it.
     #[schema(required)]
-    previous_stage: Option<String>,
+    pub(crate) previous_stage: Option<String>,
     /// The person who chose the stage, while automation keeps away; else null.
     #[schema(required)]
-    hold: Option<Hold>,
+    pub(crate) hold: Option<Hold>,
     /// The move that automation would make, were the customer not held; else null.
     #[schema(required)]
-    proposed: Option<Proposed>,
+    pub(crate) proposed: Option<Proposed>,
     /// The health as of now; null where the lifecycle file scores none.
     #[schema(required)]
-    health: Option<Health>,
+    pub(crate) health: Option<Health>,
     /// The last assessment of churn risk; null before the first.
     #[schema(required)]
-    risk: Option<Risk>,
+    pub(crate) risk: Option<Risk>,
     /// The segments the customer is in as of now.
-    segments: Vec<String>,
+    pub(crate) segments: Vec<String>,
     /// What is known of the customer.
     #[schema(value_type = BTreeMap<String, Value>)]
-    traits: Named,
+    pub(crate) traits: Named,
     /// Every metric of the lifecycle file, in its order, as of now; null is missing.
     #[schema(value_type = BTreeMap<String, Option<f64>>)]
-    metrics: Named,
+    pub(crate) metrics: Named,
     /// Findings that are open.
-    findings: Vec<CustomerFinding>,
+    pub(crate) findings: Vec<CustomerFinding>,
     /// Tasks that are open.
-    tasks: Vec<Task>,
+    pub(crate) tasks: Vec<Task>,
     /// When the first event happened.
     #[schema(required)]
-    first_seen: Option<Timestamp>,
+    pub(crate) first_seen: Option<Timestamp>,
     /// When the last event happened.
     #[schema(required)]
-    last_seen: Option<Timestamp>,
+    pub(crate) last_seen: Option<Timestamp>,
     /// Goes up with every change.
-    version: u64,
+    pub(crate) version: u64,
 }
 
 /// The present stage of a customer.
@@ -97,149 +97,149 @@ pub(crate) struct Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Handoff {
     /// A trait, a team or an address.
-    to: String,
+    pub(crate) to: String,
     /// `pending`, `overdue` or `acknowledged`.
     #[schema(example = "pending")]
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Since when.
-    since: Timestamp,
+    pub(crate) since: Timestamp,
     /// By when it is to be acknowledged.
     #[schema(required)]
-    due: Option<Timestamp>,
+    pub(crate) due: Option<Timestamp>,
     /// Who acknowledged it.
     #[schema(required)]
-    acknowledged_by: Option<String>,
+    pub(crate) acknowledged_by: Option<String>,
     /// When.
     #[schema(required)]
-    acknowledged_at: Option<Timestamp>,
+    pub(crate) acknowledged_at: Option<Timestamp>,
 }
 
 /// A milestone of the present stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Checkpoint {
     /// Its name in the lifecycle file.
-    name: String,
+    pub(crate) name: String,
     /// Whether it was reached in this visit.
-    done: bool,
+    pub(crate) done: bool,
     /// When it was reached.
     #[schema(required)]
-    at: Option<Timestamp>,
+    pub(crate) at: Option<Timestamp>,
     /// By when it should be.
     #[schema(required)]
-    due: Option<Timestamp>,
+    pub(crate) due: Option<Timestamp>,
     /// Whether it was not reached by then.
-    late: bool,
+    pub(crate) late: bool,
 }
 
 /// A stage that a person chose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Hold {
     /// Who.
-    author: String,
+    pub(crate) author: String,
     /// Why.
-    reason: String,
+    pub(crate) reason: String,
     /// Since when.
-    since: Timestamp,
+    pub(crate) since: Timestamp,
     /// When automation takes over again; null for not by itself.
     #[schema(required)]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// A move that automation would make.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Proposed {
     /// The stage.
-    to: String,
+    pub(crate) to: String,
     /// The rule of the lifecycle file.
-    rule: String,
+    pub(crate) rule: String,
     /// Why.
-    reasons: Vec<Reason>,
+    pub(crate) reasons: Vec<Reason>,
 }
 
 /// A health score, and what it is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// 0 to 100.
-    score: f64,
+    pub(crate) score: f64,
     /// The band of the lifecycle file.
     #[schema(example = "yellow")]
-    band: String,
+    pub(crate) band: String,
     /// The share of the weights whose factor was known, 0 to 1.
-    coverage: f64,
+    pub(crate) coverage: f64,
     /// What it is made of.
-    factors: Vec<HealthFactor>,
+    pub(crate) factors: Vec<HealthFactor>,
 }
 
 /// What one factor earned.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct HealthFactor {
     /// The factor's name.
-    name: String,
+    pub(crate) name: String,
     /// The number that was weighed; null when it is missing.
     #[schema(required)]
-    value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Points of 100 it could earn.
-    weight: f64,
+    pub(crate) weight: f64,
     /// Points it earned.
-    points: f64,
+    pub(crate) points: f64,
     /// The expression behind the number.
-    expression: String,
+    pub(crate) expression: String,
 }
 
 /// An assessment of churn risk.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Risk {
     /// The probability of leaving, 0 to 1.
-    probability: f64,
+    pub(crate) probability: f64,
     /// The band of the lifecycle file.
     #[schema(example = "elevated")]
-    band: String,
+    pub(crate) band: String,
     /// Since when the band has been this one.
-    band_since: Timestamp,
+    pub(crate) band_since: Timestamp,
     /// The instant the assessment is of.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The value that is lost when the customer leaves, by `risk.value`, times the probability; null
     /// where the lifecycle file has no `value` or it is not known.
     #[schema(required)]
-    revenue_at_risk: Option<f64>,
+    pub(crate) revenue_at_risk: Option<f64>,
     /// By how much the probability is above the lowest of the last 7 days; null where the lifecycle
     /// file has no `risk.drop_alert`.
     #[schema(required)]
     rise_7d: Option<f64>,
     /// What raised it, the strongest first; `value` is the share of the probability.
-    reasons: Vec<Reason>,
+    pub(crate) reasons: Vec<Reason>,
 }
 
 /// An open breach of a standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct CustomerFinding {
     /// The same breach has the same id.
-    id: String,
+    pub(crate) id: String,
     /// The standard's name in the lifecycle file.
-    standard: String,
+    pub(crate) standard: String,
     /// `low`, `medium`, `high` or `critical`; null when the standard is no longer declared.
     #[schema(required)]
-    severity: Option<&'static str>,
+    pub(crate) severity: Option<&'static str>,
     /// Who mends it; null when the standard is no longer declared.
     #[schema(required)]
-    owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// When it was found.
-    opened_at: Timestamp,
+    pub(crate) opened_at: Timestamp,
     /// `open` or `acknowledged`.
     #[schema(example = "open")]
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// What makes this breach a different one from the next: the visit or the deadline.
-    key: String,
+    pub(crate) key: String,
     /// Who saw it; null before anybody said so.
     #[schema(required)]
-    acknowledged: Option<Acknowledged>,
+    pub(crate) acknowledged: Option<Acknowledged>,
     /// How often it was opened again after it was mended or waived.
-    reopened: u32,
+    pub(crate) reopened: u32,
 }
 
 /// Values by name, in the order of the lifecycle file.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Named(Vec<(String, Value)>);
+pub(crate) struct Named(pub(crate) Vec<(String, Value)>);
 
 impl Serialize for Named {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -253,9 +253,9 @@ impl Serialize for Named {
 pub(crate) struct CustomerId {
     /// The customer's id, percent-encoded. Where customers are accounts, the id of a user answers
     /// the user's account.
-    id: String,
+    pub(crate) id: String,
     #[param(ignore)]
-    literal: Option<String>,
+    pub(crate) literal: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for CustomerId {

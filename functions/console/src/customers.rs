@@ -4,6 +4,7 @@
 //! that is read. A part of such a list ends when it is full, at the last customer, or when the
 //! request has read its share: then it is short, and its cursor goes on from there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use domain::expr::Truth;
 use domain::facts::Facts;
 use domain::lifecycle::{self, Lifecycle, RiskModel, Segment};
 use domain::pace::{HandoffPace, Pace, pace};
-use domain::{score, stakes};
+use domain::{overview, score, stakes, task};
 use jiff::Timestamp;
 use platform::store::{CustomerFilter, CustomerKey};
 use platform::{Store, Versioned};
@@ -30,68 +31,81 @@ const READ_BUDGET: usize = 10_000;
 /// How many customers are read at a time at least, where some may not be asked for.
 const MIN_READ: usize = 200;
 const MAX_READ: usize = 1_000;
+const OPEN: [&str; 2] = ["overdue", "finding"];
+/// The code of the problem that more customers would have to be put in order than one request reads.
+pub(crate) const TOO_MANY_TO_SORT: &str = "too_many_to_sort";
 
 /// A customer in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct CustomerSummary {
     /// The id as its sender gave it.
-    id: String,
+    pub(crate) id: String,
     /// The present stage; null before the first decision.
     #[schema(required, example = "onboarding")]
-    stage: Option<String>,
+    pub(crate) stage: Option<String>,
     /// When the stage was entered.
     #[schema(required)]
-    since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Whole days (of 24 hours) since then.
     #[schema(required)]
-    days: Option<i64>,
+    pub(crate) days: Option<i64>,
     /// `on_track`, `behind` or `stuck`, by the stage's times; null where it has none.
     #[schema(required, example = "on_track")]
-    pace: Option<&'static str>,
+    pub(crate) pace: Option<&'static str>,
     /// The health as of now; null where the lifecycle file scores none.
     #[schema(required)]
-    health: Option<HealthSummary>,
+    pub(crate) health: Option<HealthSummary>,
     /// The last assessment of churn risk; null before the first.
     #[schema(required)]
-    risk: Option<RiskSummary>,
+    pub(crate) risk: Option<RiskSummary>,
+    /// The customer's name, where the trait `name` tells it.
+    #[schema(required, example = "Acme")]
+    pub(crate) name: Option<String>,
+    /// Who looks after the customer in its stage; null where the lifecycle file does not say.
+    #[schema(required, example = "kim@example.com")]
+    pub(crate) owner: Option<String>,
     /// The segments the customer is in as of now.
-    segments: Vec<String>,
+    pub(crate) segments: Vec<String>,
     /// How many findings are open.
-    findings: usize,
+    pub(crate) findings: usize,
+    /// How many tasks are overdue.
+    pub(crate) tasks_overdue: usize,
+    /// Whether the customer has left: it is in a stage that the lifecycle file calls lost.
+    pub(crate) lost: bool,
     /// When the first event happened.
     #[schema(required)]
-    first_seen: Option<Timestamp>,
+    pub(crate) first_seen: Option<Timestamp>,
     /// When the last event happened.
     #[schema(required)]
-    last_seen: Option<Timestamp>,
+    pub(crate) last_seen: Option<Timestamp>,
     /// Goes up with every change.
-    version: u64,
+    pub(crate) version: u64,
 }
 
 /// A health score.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct HealthSummary {
     /// 0 to 100.
-    score: f64,
+    pub(crate) score: f64,
     /// The band of the lifecycle file.
     #[schema(example = "yellow")]
-    band: String,
+    pub(crate) band: String,
     /// The share of the weights whose factor was known, 0 to 1.
-    coverage: f64,
+    pub(crate) coverage: f64,
 }
 
 /// The last assessment of churn risk.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct RiskSummary {
     /// The probability of leaving, 0 to 1.
-    probability: f64,
+    pub(crate) probability: f64,
     /// The band of the lifecycle file.
     #[schema(example = "elevated")]
-    band: String,
+    pub(crate) band: String,
     /// The value that is lost when the customer leaves, by `risk.value`, times the probability; null
     /// where the lifecycle file has no `value` or it is not known.
     #[schema(required)]
-    revenue_at_risk: Option<f64>,
+    pub(crate) revenue_at_risk: Option<f64>,
 }
 
 impl CustomerSummary {
@@ -119,8 +133,12 @@ impl CustomerSummary {
                 band: risk.band.clone(),
                 revenue_at_risk: stakes::value(facts).map(|value| value * risk.probability),
             }),
+            name: overview::name(facts),
+            owner: owner(facts),
             segments: segments(facts),
             findings: status.findings.len(),
+            tasks_overdue: overdue(facts),
+            lost: is_lost(facts),
             first_seen,
             last_seen,
             version: found.version,
@@ -128,26 +146,109 @@ impl CustomerSummary {
     }
 }
 
+/// Who looks after a customer in its stage.
+fn owner(facts: &Facts<'_>) -> Option<String> {
+    let stage = facts.customer.status.stage.as_ref()?;
+    let owner = facts.rules().stage(&stage.name)?.owner.as_ref()?;
+    Some(task::owner_name(owner, facts))
+}
+
+fn is_lost(facts: &Facts<'_>) -> bool {
+    let stage = facts.customer.status.stage.as_ref();
+    let stage = stage.and_then(|stage| facts.lifecycle.stage(&stage.name));
+    stage.is_some_and(|stage| stage.is_lost)
+}
+
+fn overdue(facts: &Facts<'_>) -> usize {
+    let open = facts.customer.status.tasks.open.iter();
+    open.filter(|task| task.state(facts.as_of) == task::State::Overdue).count()
+}
+
 /// Which customers.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CustomersParameters {
     /// Only those in this stage of the lifecycle file, the longest there first.
     #[param(example = "onboarding")]
-    stage: Option<String>,
+    pub(crate) stage: Option<String>,
     /// Only those in this band: of risk as last assessed or, where the risk model has no such
     /// band, of health as of now.
     #[param(example = "critical")]
-    band: Option<String>,
+    pub(crate) band: Option<String>,
     /// Only those in this segment of the lifecycle file, as of now.
     #[param(example = "paying")]
-    segment: Option<String>,
+    pub(crate) segment: Option<String>,
     /// Only those at this pace in their stage, as of now: `on_track`, `behind` or `stuck`.
     #[param(example = "stuck")]
-    pace: Option<String>,
+    pub(crate) pace: Option<String>,
     /// Only those whose handoff is `pending`, `overdue` or `acknowledged`.
     #[param(example = "overdue")]
-    handoff: Option<String>,
+    pub(crate) handoff: Option<String>,
+    /// Only those whose id or name has this text, in capitals or not.
+    #[param(example = "acme")]
+    pub(crate) q: Option<String>,
+    /// Only those whom this person looks after in their stage, or has a task with.
+    #[param(example = "kim@example.com")]
+    pub(crate) owner: Option<String>,
+    /// Only those with a task that is `overdue`, or with an open `finding`.
+    #[param(example = "overdue", pattern = "^(overdue|finding)?$")]
+    pub(crate) open: Option<String>,
+    /// By `risk`, `revenue_at_risk`, `health`, `days`, `last_seen` or `name`; the most urgent first, or
+    /// with a `-` before it last. For an order the customers that are asked for are read, at most 10,000
+    /// of all of them: beyond that, narrow it by `stage`.
+    #[param(
+        example = "revenue_at_risk",
+        pattern = "^-?(risk|revenue_at_risk|health|days|last_seen|name)?$"
+    )]
+    pub(crate) sort: Option<String>,
+}
+
+/// What customers are put in the order of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Risk,
+    AtRisk,
+    Health,
+    Days,
+    LastSeen,
+    Name,
+}
+
+impl Sort {
+    const ALL: [(Sort, &str); 6] = [
+        (Sort::Risk, "risk"),
+        (Sort::AtRisk, "revenue_at_risk"),
+        (Sort::Health, "health"),
+        (Sort::Days, "days"),
+        (Sort::LastSeen, "last_seen"),
+        (Sort::Name, "name"),
+    ];
+
+    /// The more urgent of two comes first; who has no such value comes last, whichever way.
+    fn compare(self, a: &CustomerSummary, b: &CustomerSummary, is_turned: bool) -> Ordering {
+        let key = |one: &CustomerSummary| -> Option<f64> {
+            match self {
+                // Nothing is at risk any more with those who have left.
+                Sort::Risk | Sort::AtRisk if one.lost => None,
+                Sort::Risk => one.risk.as_ref().map(|risk| -risk.probability),
+                Sort::AtRisk => one.risk.as_ref()?.revenue_at_risk.map(|amount| -amount),
+                Sort::Health => one.health.as_ref().map(|health| health.score),
+                Sort::Days => one.days.map(|days| -(days as f64)),
+                Sort::LastSeen => one.last_seen.map(|at| at.as_second() as f64),
+                Sort::Name => None,
+            }
+        };
+        let turned = |order: Ordering| if is_turned { order.reverse() } else { order };
+        let name = |one: &CustomerSummary| one.name.as_ref().unwrap_or(&one.id).to_lowercase();
+        let order = match (key(a), key(b)) {
+            (Some(a), Some(b)) => turned(a.total_cmp(&b)),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) if self == Sort::Name => turned(name(a).cmp(&name(b))),
+            (None, None) => Ordering::Equal,
+        };
+        order.then_with(|| a.id.cmp(&b.id))
+    }
 }
 
 /// Which customers, by a lifecycle file that has all of the names.
@@ -157,6 +258,16 @@ struct Selection<'a> {
     segment: Option<&'a Segment>,
     pace: Option<Pace>,
     handoff: Option<HandoffPace>,
+    text: Option<String>,
+    owner: Option<String>,
+    open: Option<Open>,
+    sort: Option<(Sort, bool)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Overdue,
+    Finding,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -196,7 +307,25 @@ impl<'a> Selection<'a> {
                 Problem::unknown("unknown_handoff", "state of a handoff", &name, known)
             })
         });
+        let open = given(asked.open).map(|word| match word.as_str() {
+            "overdue" => Ok(Open::Overdue),
+            "finding" => Ok(Open::Finding),
+            _ => Err(Problem::unknown("unknown_open", "kind of open thing", &word, OPEN)),
+        });
+        let sort = given(asked.sort).map(|word| {
+            let (name, is_turned) =
+                word.strip_prefix('-').map_or((word.as_str(), false), |name| (name, true));
+            let found = Sort::ALL.into_iter().find(|(_, known)| *known == name);
+            found.map(|(sort, _)| (sort, is_turned)).ok_or_else(|| {
+                let known = Sort::ALL.map(|(_, name)| name);
+                Problem::unknown("unknown_sort", "order", name, known)
+            })
+        });
         Ok(Selection {
+            text: given(asked.q).map(|text| text.trim().to_lowercase()),
+            owner: given(asked.owner),
+            open: open.transpose()?,
+            sort: sort.transpose()?,
             stage,
             band,
             segment: segment.transpose()?,
@@ -205,7 +334,7 @@ impl<'a> Selection<'a> {
         })
     }
 
-    fn takes(&self, facts: &Facts<'_>) -> bool {
+    fn takes(&self, id: &str, facts: &Facts<'_>) -> bool {
         let in_band = match &self.band {
             None => true,
             Some(Band::Risk(name)) => {
@@ -219,7 +348,25 @@ impl<'a> Selection<'a> {
             let handoff = facts.customer.status.handoff.as_ref();
             handoff.is_some_and(|handoff| HandoffPace::of(handoff, facts.as_of) == wanted)
         };
+        let status = &facts.customer.status;
+        let of_owner = |wanted: &String| {
+            let open = status.tasks.open.iter();
+            let mut owners =
+                open.map(|task| task::owner_name(&task.owner, facts)).chain(owner(facts));
+            owners.any(|owner| owner == *wanted)
+        };
+        let is_open = |wanted| match wanted {
+            Open::Overdue => overdue(facts) > 0,
+            Open::Finding => !status.findings.is_empty(),
+        };
+        let has_text = |text: &String| {
+            let name = overview::name(facts).unwrap_or_default();
+            id.to_lowercase().contains(text) || name.to_lowercase().contains(text)
+        };
         in_band
+            && self.text.as_ref().is_none_or(has_text)
+            && self.owner.as_ref().is_none_or(of_owner)
+            && self.open.is_none_or(is_open)
             && self.pace.is_none_or(|wanted| pace(facts) == Some(wanted))
             && self.handoff.is_none_or(handed)
             && self.segment.is_none_or(|segment| facts.answer(&segment.condition) == Truth::Yes)
@@ -230,13 +377,20 @@ impl<'a> Selection<'a> {
         let is_sparse = self.band.is_some()
             || self.segment.is_some()
             || self.pace.is_some()
-            || self.handoff.is_some();
+            || self.handoff.is_some()
+            || self.text.is_some()
+            || self.owner.is_some()
+            || self.open.is_some()
+            || self.sort.is_some();
         let asked = if is_sparse { wanted.max(MIN_READ) } else { wanted };
         asked.min(MAX_READ).min(budget)
     }
 
     /// The list that cursors belong to: its order is by stage or by key.
     fn list(&self) -> String {
+        if let Some((sort, is_turned)) = self.sort {
+            return format!("sorted:{sort:?}:{is_turned}");
+        }
         self.stage.as_ref().map_or_else(|| "customers".to_owned(), |stage| format!("in:{stage}"))
     }
 }
@@ -273,24 +427,47 @@ pub(crate) async fn customers(
 ) -> Result<Json<List<CustomerSummary>>, Problem> {
     let lifecycle = app.store.lifecycle().await?;
     let selection = Selection::new(asked, &lifecycle)?;
+    find(&app, &lifecycle, selection, &page).await.map(Json)
+}
+
+/// A part of the list of customers.
+async fn find(
+    app: &App,
+    lifecycle: &Lifecycle,
+    selection: Selection<'_>,
+    page: &PageRequest,
+) -> Result<List<CustomerSummary>, Problem> {
     let list = selection.list();
     let mut cursor = page.start(&list)?;
+    let sort = selection.sort;
     let mut search = Search {
         store: &app.store,
-        parents: app.store.parents(&lifecycle).await?,
-        lifecycle: &lifecycle,
+        parents: app.store.parents(lifecycle).await?,
+        lifecycle,
         selection,
         now: app.clock.now(),
         read: 0,
     };
     let limit = usize::from(page.limit);
+    if let Some((sort, is_turned)) = sort {
+        let first: usize = match cursor {
+            Some(cursor) => cursor.parse().map_err(|_| Problem::cursor())?,
+            None => 0,
+        };
+        let mut all = search.all().await?;
+        all.sort_by(|a, b| sort.compare(a, b, is_turned));
+        let end = first.saturating_add(limit).min(all.len());
+        let next = (end < all.len()).then(|| end.to_string());
+        let shown = all.drain(first.min(end)..end).collect();
+        return Ok(List::new(&list, shown, next));
+    }
     let mut items = Vec::new();
     loop {
         let (found, next) = search.part(limit - items.len(), cursor.as_deref()).await?;
         items.extend(found);
         cursor = next;
         if items.len() == limit || cursor.is_none() || search.read >= READ_BUDGET {
-            return Ok(Json(List::new(&list, items, cursor)));
+            return Ok(List::new(&list, items, cursor));
         }
     }
 }
@@ -308,6 +485,27 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// All that are asked for.
+    async fn all(&mut self) -> Result<Vec<CustomerSummary>, Problem> {
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let (found, next) = self.part(READ_BUDGET, cursor.as_deref()).await?;
+            items.extend(found);
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(items);
+            }
+            if self.read >= READ_BUDGET {
+                return Err(Problem::bad(
+                    TOO_MANY_TO_SORT,
+                    format!(
+                        "more than {READ_BUDGET} customers would have to be put in order: narrow it by `stage`, or leave `sort` away"
+                    ),
+                ));
+            }
+        }
+    }
+
     /// At most `wanted` customers from `cursor` on, and where to go on. A page that has more of
     /// them than are wanted is read again up to the last one wanted, so that its cursor is there.
     async fn part(
@@ -329,7 +527,7 @@ impl Search<'_> {
             let mut found: Vec<(usize, CustomerSummary)> = Vec::new();
             for (at, customer) in page.items.iter().enumerate() {
                 let facts = Facts::new(&customer.customer, self.lifecycle, self.now);
-                if self.selection.takes(&facts) {
+                if self.selection.takes(customer.key.id(), &facts) {
                     found.push((at, CustomerSummary::new(customer, &facts)));
                 }
             }
@@ -357,8 +555,7 @@ mod tests {
             stage: some(stage),
             band: some(band),
             segment: some(segment),
-            pace: None,
-            handoff: None,
+            ..CustomersParameters::default()
         }
     }
 

@@ -19,24 +19,24 @@ use crate::problem::{CustomerErrors, Errors, Problem};
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ReceivedEvent {
     /// The sender's message id.
-    id: String,
+    pub(crate) id: String,
     /// `track`, `identify`, `group`, `page`, `screen` or `alias`.
     #[serde(rename = "type")]
     #[schema(example = "track")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The name of a `track` event, else the word of its type.
-    event: String,
+    pub(crate) event: String,
     /// When it happened.
-    timestamp: Timestamp,
+    pub(crate) timestamp: Timestamp,
     /// When it was received.
-    received_at: Timestamp,
+    pub(crate) received_at: Timestamp,
     /// The user it is about.
     #[schema(required)]
-    user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Everything else its sender sent.
     #[serde(flatten)]
     #[schema(value_type = BTreeMap<String, Value>)]
-    sent: serde_json::Map<String, Value>,
+    pub(crate) sent: serde_json::Map<String, Value>,
 }
 
 impl From<Event> for ReceivedEvent {

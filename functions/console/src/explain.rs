@@ -158,7 +158,8 @@ pub struct OtherStage {
     /// Its priority.
     pub priority: i32,
     /// A stable word for why not: `no_exit`, `not_from_here`, `does_not_hold`, `unknown`,
-    /// `held_since`, `cooling_down`, `kept_until`, `held`, `not_above_present`, `outranked`, `left`;
+    /// `held_since`, `cooling_down`, `kept_until`, `held`, `not_above_present`, `outranked`, `left`,
+    /// `feed_silent`;
     /// `taken` for the stage that the next run moves the customer to.
     pub code: &'static str,
     /// Why not, as a sentence; null for the stage that is taken.
@@ -319,6 +320,7 @@ fn code(refusal: Refusal) -> &'static str {
         Refusal::Held => "held",
         Refusal::NotAbovePresent => "not_above_present",
         Refusal::Outranked => "outranked",
+        Refusal::FeedSilent { .. } => "feed_silent",
     }
 }
 
@@ -368,7 +370,7 @@ pub async fn explain(
     }
 }
 
-async fn explained(
+pub(crate) async fn explained(
     store: &Store,
     found: Versioned,
     at: Option<Timestamp>,
@@ -376,7 +378,14 @@ async fn explained(
 ) -> Result<Explanation, StoreError> {
     let at = at.filter(|at| *at < now);
     let instant = at.unwrap_or(now);
-    let lifecycle = lifecycle_at(store, at).await?;
+    let mut lifecycle = lifecycle_at(store, at).await?;
+    // Of the past it is told what was decided; of now, what would be.
+    if at.is_none() {
+        let silent = store.silent_feeds().await?;
+        if !silent.is_empty() {
+            lifecycle = Arc::new(lifecycle.hearing(&silent));
+        }
+    }
     // Of the past, who was below it then; who is now where those would be too many to look at.
     let below_then = match at {
         Some(at) => store.below_at(&found.key, &lifecycle, &[at]).await?,
@@ -462,7 +471,7 @@ async fn lifecycle_at(store: &Store, at: Option<Timestamp>) -> Result<Arc<Lifecy
 }
 
 /// The customer's log up to an instant, in order, and whether that is all of it.
-async fn log_until(
+pub(crate) async fn log_until(
     store: &Store,
     found: &Versioned,
     at: Timestamp,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use domain::feed::health::{FeedHealth, Health};
 use domain::feed::{Feed, Sender, SenderKind, presets};
 use domain::period::Period;
 use jiff::{SignedDuration, Timestamp};
@@ -26,51 +27,95 @@ const HOURS: i64 = 24;
 pub(crate) struct FeedState {
     /// The name of the feed, the label of the write key, or the `source` of events on the bus.
     #[schema(example = "stripe")]
-    name: String,
+    pub(crate) name: String,
     /// A feed: `webhook`, `bus` or `tracking`, by how its events come; else `write_key`, `bus` or
     /// `queue`.
     #[schema(example = "webhook")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Whether the lifecycle file declares it.
-    is_declared: bool,
+    pub(crate) is_declared: bool,
     /// The longest silence that is no alarm, as the file has it.
     #[schema(required, example = "2d")]
-    expect_every: Option<String>,
+    pub(crate) expect_every: Option<String>,
     /// The newest instant that one of its events tells.
     #[schema(required)]
-    last_event_at: Option<Timestamp>,
+    pub(crate) last_event_at: Option<Timestamp>,
     /// When its last new event came; to the minute.
     #[schema(required)]
-    last_received_at: Option<Timestamp>,
+    pub(crate) last_received_at: Option<Timestamp>,
     /// New events of the present hour and the 23 before it.
-    accepted_24h: u64,
+    pub(crate) accepted_24h: u64,
     /// What was set aside in these hours.
-    rejected_24h: u64,
+    pub(crate) rejected_24h: u64,
     /// The same hour by hour, oldest first; hours in which nothing came are left out.
-    hours: Vec<FeedHour>,
+    pub(crate) hours: Vec<FeedHour>,
     /// Whether it has been silent for longer than it may be.
-    late: bool,
+    pub(crate) late: bool,
     /// Since when it has been.
     #[schema(required)]
-    late_since: Option<Timestamp>,
+    pub(crate) late_since: Option<Timestamp>,
+    /// `fresh`, `late`, or `dropped` where much less comes than in the same hours of the weeks before.
+    #[schema(example = "fresh")]
+    pub(crate) state: &'static str,
+    /// Since when nothing is concluded from its silence; null while it is fresh.
+    #[schema(required)]
+    pub(crate) silent_since: Option<Timestamp>,
+    /// Its last finding; null before there was one.
+    #[schema(required)]
+    pub(crate) finding: Option<FeedFinding>,
+}
+
+/// That a feed was silent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FeedFinding {
+    /// `open` or `closed`.
+    pub(crate) state: &'static str,
+    /// When it was found.
+    pub(crate) opened_at: Timestamp,
+    /// When it was closed; null while it is open.
+    #[schema(required)]
+    pub(crate) closed_at: Option<Timestamp>,
+    /// How often it was opened again.
+    pub(crate) reopened: u32,
+    /// When the feed was last heard of by then.
+    #[schema(required)]
+    pub(crate) heard_at: Option<Timestamp>,
+    /// What came by then, against what usually comes; null where that is too little to tell.
+    #[schema(required)]
+    pub(crate) rate: Option<FeedRate>,
+}
+
+/// What came, against what usually comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FeedRate {
+    /// In so many whole hours.
+    pub(crate) hours: i64,
+    /// Events that came.
+    pub(crate) events: u64,
+    /// The middle of the same hours of past weeks.
+    pub(crate) usual: u64,
+    /// The least of them.
+    pub(crate) least: u64,
 }
 
 /// What came in an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FeedHour {
     /// The first instant of the hour.
-    from: Timestamp,
+    pub(crate) from: Timestamp,
     /// New events.
-    accepted: u64,
+    pub(crate) accepted: u64,
     /// What was set aside.
-    rejected: u64,
+    pub(crate) rejected: u64,
 }
 
 /// Feeds
 ///
 /// Every source of events: those of the lifecycle file in its order, then whoever else sent
 /// something. Counts may be a minute old. A feed is late when nothing new came from it for longer
-/// than its `expect_every`, counted from when the file was applied where nothing ever came.
+/// than its `expect_every`, counted from when the file was applied where nothing ever came; it has dropped
+/// when much less came than in the same hours of the weeks before. Either is one finding of the workspace,
+/// and holds what would follow from silence.
 #[utoipa::path(
     get,
     path = "/api/feeds",
@@ -92,11 +137,13 @@ pub(crate) async fn feeds(
     let heard = app.store.senders(now).await?.into_iter();
     let mut heard: BTreeMap<Sender, Liveliness> =
         heard.map(|found| (found.sender.clone(), found)).collect();
+    let mut watched = app.store.watched_feeds().await?;
     let mut states: Vec<FeedState> = Vec::new();
     for feed in &lifecycle.feeds {
         let found = heard.remove(&Sender::new(SenderKind::Feed, &feed.name));
         let state = state(&feed.name, kind_of(feed), found.as_ref(), now);
-        states.push(expected(state, feed.expect_every, active.applied_at, now));
+        let state = expected(state, feed.expect_every, active.applied_at, now);
+        states.push(with_health(state, watched.remove(&feed.name).map(|watched| watched.health)));
     }
     states.extend(heard.into_values().map(|found| {
         let Sender { kind, name } = &found.sender;
@@ -142,7 +189,34 @@ fn state(name: &str, kind: &'static str, found: Option<&Liveliness>, now: Timest
         hours,
         late: false,
         late_since: None,
+        state: Health::Fresh.as_str(),
+        silent_since: None,
+        finding: None,
     }
+}
+
+/// A feed as it was when it was last looked at.
+fn with_health(state: FeedState, health: Option<FeedHealth>) -> FeedState {
+    let Some(health) = health else {
+        let word = if state.late { Health::Late } else { Health::Fresh };
+        return FeedState { state: word.as_str(), ..state };
+    };
+    let rate = health.compared.map(|of| FeedRate {
+        hours: of.hours,
+        events: of.seen,
+        usual: of.usual,
+        least: of.least,
+    });
+    let finding = health.opened_at.map(|opened_at| FeedFinding {
+        state: if health.is_open() { "open" } else { "closed" },
+        opened_at,
+        closed_at: health.closed_at,
+        reopened: health.reopened,
+        heard_at: health.heard_at,
+        rate,
+    });
+    let word = if state.late { Health::Late } else { health.health };
+    FeedState { state: word.as_str(), silent_since: health.silent_since, finding, ..state }
 }
 
 /// A feed that is expected to be heard of every so often.

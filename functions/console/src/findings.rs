@@ -21,36 +21,36 @@ const STATES: [&str; 2] = ["open", "closed"];
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Finding {
     /// The same breach has the same id.
-    id: String,
+    pub(crate) id: String,
     /// The customer's id.
-    customer: String,
+    pub(crate) customer: String,
     /// The standard's name in the lifecycle file.
-    standard: String,
+    pub(crate) standard: String,
     /// What makes this breach a different one from the next: the visit or the deadline.
-    key: String,
+    pub(crate) key: String,
     /// `low`, `medium`, `high` or `critical`, by the lifecycle file that found it.
     #[schema(required)]
-    severity: Option<&'static str>,
+    pub(crate) severity: Option<&'static str>,
     /// Who mends it.
     #[schema(required)]
-    owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// The customer's stage at the time.
     #[schema(required)]
-    stage: Option<String>,
+    pub(crate) stage: Option<String>,
     /// `open`, `acknowledged` or `closed`.
-    state: String,
+    pub(crate) state: String,
     /// When it was found.
-    opened_at: Timestamp,
+    pub(crate) opened_at: Timestamp,
     /// When it was closed; null while it is open.
     #[schema(required)]
-    closed_at: Option<Timestamp>,
+    pub(crate) closed_at: Option<Timestamp>,
     /// The evidence, or why it was closed.
-    reasons: Vec<Reason>,
+    pub(crate) reasons: Vec<Reason>,
     /// Who saw it; null before anybody said so.
     #[schema(required)]
-    acknowledged: Option<Acknowledged>,
+    pub(crate) acknowledged: Option<Acknowledged>,
     /// How often it was opened again after it was mended or waived.
-    reopened: u32,
+    pub(crate) reopened: u32,
 }
 
 /// Who saw a finding.
@@ -58,15 +58,15 @@ pub(crate) struct Finding {
 #[schema(as = AcknowledgedFinding)]
 pub(crate) struct Acknowledged {
     /// Who.
-    author: String,
+    pub(crate) author: String,
     /// When.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     /// What it was worth: `useful`, `known` or `false`.
     #[schema(example = "useful")]
-    outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// Anything else, in the author's words.
     #[schema(required)]
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl From<Seen> for Acknowledged {
@@ -102,7 +102,7 @@ impl From<store::Finding> for Finding {
 pub(crate) struct FindingsParameters {
     /// `open` (the default) or `closed`.
     #[param(default = "open", example = "closed", pattern = "^(open|closed)?$")]
-    state: Option<String>,
+    pub(crate) state: Option<String>,
 }
 
 /// Findings

@@ -8,15 +8,21 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::http::Uri;
+use axum::http::header::CONTENT_ENCODING;
+use axum::response::IntoResponse as _;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
 use tower::ServiceExt;
 
 use crate::App;
+use crate::problem::Problem;
+use crate::router::SERVED;
+use crate::visitor::{Role, Visitor};
 
-const CUSTOMERS: &str = "/api/customers/";
-/// What may follow a customer's id.
-const BELOW_CUSTOMER: [&str; 5] = ["/journal", "/events", "/move", "/release", "/handoff/ack"];
+/// Paths whose next segment is a customer's id: of the API, of forms that call it, and of pages.
+const CUSTOMERS: [&str; 3] = ["/api/customers/", "/do/customers/", "/customers/"];
+/// The id of a customer in a route of the API.
+const CUSTOMER: &str = "/api/customers/{id}/";
 
 /// The id in a path that may have been decoded already: read as it is, where reading it as encoded
 /// finds nobody.
@@ -41,18 +47,50 @@ pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Bod
             request.extensions_mut().insert(literal);
         }
     }
-    if let Some(caller) = caller(&request) {
-        request.extensions_mut().insert(caller);
+    if let Some(refused) = refused(&request) {
+        return respond(refused.into_response()).await;
+    }
+    if let Some(visitor) = visitor(&request) {
+        request.extensions_mut().insert(Caller(visitor.name.clone()));
+        request.extensions_mut().insert(visitor);
     }
     let answer = match crate::router(Arc::clone(app)).oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
     };
+    respond(answer).await
+}
+
+async fn respond(answer: axum::response::Response) -> Result<Response<Body>, Error> {
     let (head, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX).await?;
-    // As text: anything else is base64 on its way through API Gateway.
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Response::from_parts(head, Body::Text(body)))
+    // As text where it is one: anything else is base64 on its way through API Gateway.
+    let body = match head.headers.contains_key(CONTENT_ENCODING) {
+        true => Body::Binary(body.to_vec()),
+        false => Body::Text(String::from_utf8_lossy(&body).into_owned()),
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+/// What a token does not allow of the API. Forms of pages are checked where they are read.
+fn refused(request: &Request) -> Option<Problem> {
+    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
+    context.authorizer.as_ref()?.jwt.as_ref()?;
+    let call = request.uri().path().strip_prefix("/api/")?;
+    let needed = Role::needed(request.method(), call);
+    let is_allowed = visitor(request).is_some_and(|visitor| visitor.role >= needed);
+    (!is_allowed).then(|| Problem::role(needed.as_str()))
+}
+
+/// Who asks: as the gateway has read it from a token, or an identity of IAM, whose policy says which
+/// methods it may use.
+fn visitor(request: &Request) -> Option<Visitor> {
+    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
+    let authorizer = context.authorizer.as_ref()?;
+    match &authorizer.jwt {
+        Some(token) => Visitor::of_claims(&token.claims),
+        None => caller(request).map(|Caller(name)| Visitor { name, role: Role::Admin }),
+    }
 }
 
 fn caller(request: &Request) -> Option<Caller> {
@@ -63,12 +101,13 @@ fn caller(request: &Request) -> Option<Caller> {
 /// The path of a customer with its id as one encoded segment, and the id as it came where it may
 /// be meant so.
 fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
-    let rest = raw.strip_prefix(CUSTOMERS)?;
-    let (id, below) = BELOW_CUSTOMER
-        .into_iter()
-        .find_map(|below| Some((rest.strip_suffix(below)?, below)))
-        .or_else(|| of_finding(rest))
-        .filter(|(id, _)| !id.is_empty())
+    let (customers, rest) =
+        CUSTOMERS.into_iter().find_map(|prefix| Some((prefix, raw.strip_prefix(prefix)?)))?;
+    let routes = SERVED.iter().filter_map(|(path, _)| path.strip_prefix(CUSTOMER));
+    let (id, below) = routes
+        .filter_map(|route| split_below(rest, route))
+        .filter(|(id, _)| !id.is_empty() && customers != "/customers/")
+        .min_by_key(|(id, _)| id.len())
         .unwrap_or((rest, ""));
     let (id, literal) = if !is_encoded(id) {
         (encode(id), None)
@@ -77,16 +116,21 @@ fn customer_path(raw: &str) -> Option<(String, Option<LiteralId>)> {
     } else {
         (id.replace('/', "%2F"), None)
     };
-    Some((format!("{CUSTOMERS}{id}{below}"), literal))
+    Some((format!("{customers}{id}{below}"), literal))
 }
 
-/// The customer's id of a path to what people say of a finding, and the rest of the path.
-fn of_finding(rest: &str) -> Option<(&str, &str)> {
-    let (above, action) = rest.rsplit_once('/')?;
-    let (above, standard) = above.rsplit_once('/')?;
-    let id = above.strip_suffix("/findings")?;
-    let is_name = standard.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    (is_name && matches!(action, "ack" | "waive")).then(|| rest.split_at(id.len()))
+/// The customer's id and the rest of a path, where the path ends as a route does. What stands for a
+/// parameter is a name of the lifecycle file, with dots between them.
+fn split_below<'a>(rest: &'a str, route: &str) -> Option<(&'a str, &'a str)> {
+    let mut id = rest;
+    for wanted in route.rsplit('/') {
+        let (above, found) = id.rsplit_once('/')?;
+        let is_name =
+            found.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+        let fits = if wanted.starts_with('{') { is_name } else { found == wanted };
+        id = fits.then_some(above)?;
+    }
+    Some(rest.split_at(id.len()))
 }
 
 /// Whether a path can be an encoded one: only characters that may stand in it, and each `%` with
@@ -105,7 +149,8 @@ fn is_encoded(path: &str) -> bool {
         })
 }
 
-fn encode(id: &str) -> String {
+/// A text as one segment of a path, or as one value of a query.
+pub(crate) fn encode(id: &str) -> String {
     use std::fmt::Write;
     id.bytes().fold(String::with_capacity(id.len() * 3), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -145,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn every_route_below_a_customer_is_reached_by_a_decoded_id() {
+        for route in SERVED.iter().filter_map(|(path, _)| path.strip_prefix(CUSTOMER)) {
+            let below = route.replace("{standard}", "owner_known").replace("{task}", "rescue.call");
+            assert!(!below.contains('{'), "say what stands for the parameter of {route}");
+            let raw = format!("/api/customers/a/b/{below}");
+            assert_eq!(path(&raw), format!("/api/customers/a%2Fb/{below}"));
+        }
+    }
+
+    #[test]
     fn an_encoded_id_stays_as_it_is() {
         assert_eq!(path("/api/customers/a%2Fb%20c/journal"), "/api/customers/a%2Fb%20c/journal");
         assert_eq!(path("/api/customers/jane@example.com"), "/api/customers/jane@example.com");
@@ -174,6 +229,38 @@ mod tests {
             "/api/customers/Jane%20%26%20S%C3%B6hne%2F50%20%25/events"
         );
         assert_eq!(request.uri().query(), Some("limit=5"));
+    }
+
+    #[test]
+    fn what_is_done_with_a_task_is_below_its_customer() {
+        assert_eq!(
+            path("/api/customers/a/b/tasks/rescue.call/done"),
+            "/api/customers/a%2Fb/tasks/rescue.call/done"
+        );
+        assert_eq!(path("/do/customers/a/b/move"), "/do/customers/a%2Fb/move");
+        assert_eq!(path("/customers/a/b/move"), "/customers/a%2Fb%2Fmove");
+    }
+
+    #[test]
+    fn a_token_tells_who_looks_and_what_they_may_do() {
+        let event = |claims: serde_json::Value| {
+            let event = serde_json::json!({
+                "version": "2.0", "routeKey": "GET /{proxy+}", "rawPath": "/customers",
+                "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
+                "requestContext": {
+                    "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
+                    "timeEpoch": 1, "http": {"method": "GET", "path": "/", "protocol": "HTTP/1.1"},
+                    "authorizer": {"jwt": {"claims": claims, "scopes": null}},
+                },
+            });
+            lambda_http::request::from_str(&event.to_string()).unwrap()
+        };
+        let kim = event(
+            serde_json::json!({"email": "kim@example.com", "cognito:groups": "[lifecycle-operator x]"}),
+        );
+        let expected = Visitor { name: "kim@example.com".into(), role: Role::Operator };
+        assert_eq!(visitor(&kim), Some(expected));
+        assert_eq!(visitor(&event(serde_json::json!({"sub": "1"}))), None);
     }
 
     #[test]

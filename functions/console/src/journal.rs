@@ -20,42 +20,42 @@ use crate::reason::{Reason, reasons};
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Entry {
     /// 1 for the customer's first entry.
-    seq: u64,
+    pub(crate) seq: u64,
     /// The instant the decision is of.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     /// `stage`, `risk`, `finding`, `checkpoint`, `handoff`, `release`; `revision` where a past decision
     /// would have been another, had everything been known then.
     #[schema(example = "stage")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// What it was; null where there was nothing.
     #[schema(required)]
-    from: Option<String>,
+    pub(crate) from: Option<String>,
     /// What it became.
     #[schema(required)]
-    to: Option<String>,
+    pub(crate) to: Option<String>,
     /// The rule of the lifecycle file that decided.
     #[schema(example = "stages.churned.enter")]
-    rule: String,
+    pub(crate) rule: String,
     /// Why.
-    reasons: Vec<Reason>,
+    pub(crate) reasons: Vec<Reason>,
     /// Who decided; only where it was a person.
     #[serde(skip_serializing_if = "Option::is_none")]
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// Why, in the author's words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Until when automation keeps away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// The hash of the lifecycle file that decided.
-    config_hash: String,
+    pub(crate) config_hash: String,
     /// The version under which that file was applied, where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    config_version: Option<u64>,
+    pub(crate) config_version: Option<u64>,
     /// The hash of the entry before; empty for the first.
-    prev: String,
+    pub(crate) prev: String,
     /// The hash of this entry.
-    hash: String,
+    pub(crate) hash: String,
 }
 
 impl From<JournalEntry> for Entry {

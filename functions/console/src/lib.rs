@@ -1,5 +1,5 @@
 //! The `console` Lambda: the API over customers, decisions, findings and what was set aside, for what
-//! people decide, and for what an operator may ask for.
+//! people decide, and for what an operator may ask for; and the pages that people look at.
 //!
 //! Each route is one noun and one file. A handler reads the store, asks the domain what the facts
 //! come to as of now, and answers with a view of its own, so that the wire format changes only
@@ -26,6 +26,7 @@ mod gateway;
 mod journal;
 mod lifecycle;
 mod page;
+mod pages;
 mod privacy;
 mod problem;
 mod quarantine;
@@ -35,6 +36,7 @@ mod silences;
 mod stages;
 mod task_actions;
 pub mod tasks;
+mod visitor;
 mod waivers;
 
 use platform::handoff::Handoff;
@@ -43,6 +45,7 @@ use platform::{Clock, Store};
 
 pub use gateway::handle;
 pub use router::{document, router};
+pub use visitor::{Role, Visitor};
 
 /// What the function works with.
 #[derive(Debug)]

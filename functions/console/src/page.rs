@@ -59,6 +59,11 @@ pub(crate) struct PageRequest {
 }
 
 impl PageRequest {
+    /// So many items, from a cursor on.
+    pub(crate) fn new(limit: u16, cursor: Option<String>) -> PageRequest {
+        PageRequest { limit: limit.clamp(1, MAX_LIMIT), cursor }
+    }
+
     /// The store's cursor to begin at.
     pub(crate) fn start(&self, list: &str) -> Result<Option<String>, Problem> {
         let Some(cursor) = &self.cursor else { return Ok(None) };

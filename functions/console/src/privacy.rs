@@ -25,28 +25,28 @@ const MAX_ID_BYTES: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct PrivacyRequest {
     /// Sorts by time.
-    id: String,
+    pub(crate) id: String,
     /// `SUPPRESS_ONLY`, `UNSUPPRESS`, `SUPPRESS_WITH_DELETE` or `DELETE_ONLY`.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "SUPPRESS_WITH_DELETE")]
-    action: PrivacyAction,
+    pub(crate) action: PrivacyAction,
     /// `user` or `account`.
     #[schema(value_type = String, example = "user")]
-    subject: Person,
+    pub(crate) subject: Person,
     /// `INITIALIZED`, `RUNNING`, `FINISHED`, `FAILED` or `PARTIAL_SUCCESS`.
     #[schema(value_type = String, example = "FINISHED")]
-    state: PrivacyState,
+    pub(crate) state: PrivacyState,
     /// How many ids it has; the ids themselves are forgotten as they are done.
-    ids: u64,
+    pub(crate) ids: u64,
     /// How many of them are done.
-    done: u64,
+    pub(crate) done: u64,
     /// How many could not be; the function's log says why.
-    failed: u64,
+    pub(crate) failed: u64,
     /// When it was asked.
-    created_at: Timestamp,
+    pub(crate) created_at: Timestamp,
     /// When it came to its end.
     #[schema(required)]
-    finished_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
 }
 
 impl From<store::PrivacyRequest> for PrivacyRequest {
@@ -75,13 +75,13 @@ pub(crate) struct NewPrivacyRequest {
     /// both.
     #[serde(rename = "type")]
     #[schema(value_type = PrivacyActionWord, example = "SUPPRESS_WITH_DELETE")]
-    action: PrivacyAction,
+    pub(crate) action: PrivacyAction,
     /// `user` or `account`.
     #[schema(value_type = PrivacySubjectWord, example = "user")]
-    subject: Person,
+    pub(crate) subject: Person,
     /// At most 5,000.
     #[schema(min_items = 1, max_items = 5000, example = json!(["u-17"]))]
-    ids: Vec<PrivacyId>,
+    pub(crate) ids: Vec<PrivacyId>,
 }
 
 /// What may be asked for.

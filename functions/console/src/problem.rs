@@ -24,20 +24,20 @@ pub(crate) struct Problem {
     /// Always `about:blank`: the status says it all, the code says which.
     #[serde(rename = "type")]
     #[schema(example = "about:blank")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The status in words.
     #[schema(example = "Bad Request")]
-    title: &'static str,
+    pub(crate) title: &'static str,
     /// The HTTP status.
     #[schema(example = 400)]
-    status: u16,
+    pub(crate) status: u16,
     /// What is wrong, and what to do.
-    detail: String,
+    pub(crate) detail: String,
     /// A stable word for programs.
     #[schema(example = "unknown_stage")]
-    code: &'static str,
+    pub(crate) code: &'static str,
     /// The same as `detail`.
-    message: String,
+    pub(crate) message: String,
 }
 
 /// The errors of every route.
@@ -133,6 +133,12 @@ impl Problem {
         )
     }
 
+    /// Something that the caller's role does not allow.
+    pub(crate) fn role(needed: &str) -> Problem {
+        let detail = format!("this takes the role `{needed}`: nothing was done");
+        Problem::new(StatusCode::FORBIDDEN, "role_needed", detail)
+    }
+
     /// A customer that nobody has heard of.
     pub(crate) fn no_customer() -> Problem {
         Problem::new(
@@ -153,6 +159,15 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "send the body as JSON, with `content-type: application/json`",
+        )
+    }
+
+    /// Somebody else applied a lifecycle file in between.
+    pub(crate) fn overtaken() -> Problem {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "overtaken",
+            "another version is active by now: look at it first",
         )
     }
 

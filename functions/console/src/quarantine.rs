@@ -26,34 +26,34 @@ const TOGETHER: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Quarantined {
     /// A hash of its path and its bytes: the same thing sent again is set aside once.
-    id: String,
+    pub(crate) id: String,
     /// When it came.
-    received_at: Timestamp,
+    pub(crate) received_at: Timestamp,
     /// When it goes by itself.
-    expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     /// Why it was not taken, at its last attempt: a stable word for programs.
     #[schema(example = "missing_user")]
-    code: String,
+    pub(crate) code: String,
     /// Why, as a sentence.
-    message: String,
+    pub(crate) message: String,
     /// Who sent it: the label of a write key, the name of a feed, or the `source` of an event.
     #[schema(required, example = "stripe")]
-    source: Option<String>,
+    pub(crate) source: Option<String>,
     /// What `source` is: `write_key`, `feed`, `bus`, `queue` or `import`.
     #[schema(required, example = "feed")]
-    source_kind: Option<&'static str>,
+    pub(crate) source_kind: Option<&'static str>,
     /// The path it came by.
     #[schema(required, example = "/v1/webhooks/stripe")]
-    path: Option<String>,
+    pub(crate) path: Option<String>,
     /// How often it was tried again since.
-    attempts: u32,
+    pub(crate) attempts: u32,
     /// When it was last tried again.
     #[schema(required)]
-    last_attempt_at: Option<Timestamp>,
+    pub(crate) last_attempt_at: Option<Timestamp>,
     /// How many bytes it has; of the largest only the first 256 KB are kept.
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// What was sent, as text.
-    raw: String,
+    pub(crate) raw: String,
     /// What was sent, in base64, where it is no text.
     #[schema(required)]
     raw_base64: Option<String>,
@@ -89,10 +89,10 @@ impl From<store::Quarantined> for Quarantined {
 pub(crate) struct QuarantineParameters {
     /// Only what was not taken for this reason.
     #[param(example = "missing_user")]
-    code: Option<String>,
+    pub(crate) code: Option<String>,
     /// Only what this source sent: the label of a write key, or the name of a feed.
     #[param(example = "stripe")]
-    source: Option<String>,
+    pub(crate) source: Option<String>,
 }
 
 /// The quarantine
@@ -181,12 +181,12 @@ pub(crate) async fn drop_quarantined_item(
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Replayed {
     /// The item's id.
-    id: String,
+    pub(crate) id: String,
     /// What came of it so far.
-    outcome: ReplayedOutcome,
+    pub(crate) outcome: ReplayedOutcome,
     /// The item, while it is in quarantine: with its newest reason.
     #[schema(required)]
-    item: Option<Quarantined>,
+    pub(crate) item: Option<Quarantined>,
 }
 
 /// What came of taking an item again.
@@ -239,27 +239,27 @@ pub(crate) struct ReplayRequest {
     /// These.
     #[schema(min_items = 1, max_items = 10000)]
     #[serde(default)]
-    ids: Option<Vec<String>>,
+    pub(crate) ids: Option<Vec<String>>,
     /// All that were not taken for this reason.
     #[serde(default)]
     #[schema(example = "missing_user")]
-    code: Option<String>,
+    pub(crate) code: Option<String>,
     /// All that this source sent; with `code`, those that match both.
     #[serde(default)]
     #[schema(example = "stripe")]
-    source: Option<String>,
+    pub(crate) source: Option<String>,
     /// Everything.
     #[serde(default)]
-    all: Option<bool>,
+    pub(crate) all: Option<bool>,
 }
 
 /// How many items are taken again.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayStarted {
     /// How many matched.
-    matched: usize,
+    pub(crate) matched: usize,
     /// Whether more match than one request takes: ask again when these are done.
-    more: bool,
+    pub(crate) more: bool,
 }
 
 /// Take items again

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -16,7 +16,7 @@ use utoipa::openapi::OpenApi;
 use crate::problem::Problem;
 use crate::{
     App, adherence, alerts, by_hand, customer, customers, events, explain, feeds, findings,
-    journal, lifecycle, privacy, quarantine, silences, stages, task_actions, tasks, waivers,
+    journal, lifecycle, pages, privacy, quarantine, silences, stages, task_actions, tasks, waivers,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -41,13 +41,21 @@ use crate::{
 )]
 struct Document;
 
-/// The API: one router for API Gateway, a local server and tests.
+/// The API and the pages: one router for API Gateway, a local server and tests.
 pub fn router(app: Arc<App>) -> Router {
-    routes()
+    let api = routes()
         .method_not_allowed_fallback(async || Problem::no_method())
-        .fallback(async || Problem::no_route())
-        .layer(map_response(seal))
-        .with_state(app)
+        .layer(map_response(seal));
+    let fallback = Router::new()
+        .fallback(async |headers: HeaderMap| pages::no_route(&headers))
+        .layer(map_response(seal));
+    api.merge(pages::routes()).merge(fallback).with_state(app)
+}
+
+/// The API alone, as pages call it.
+pub(crate) fn api(app: Arc<App>) -> Router {
+    let api = routes().method_not_allowed_fallback(async || Problem::no_method());
+    api.fallback(async || Problem::no_route()).layer(map_response(seal)).with_state(app)
 }
 
 /// The document of the API, as the code has it.
@@ -70,8 +78,7 @@ macro_rules! routes {
         struct Operations;
 
         /// Paths with their methods, as they are served.
-        #[cfg(test)]
-        const SERVED: &[(&str, &[&str])] = &[$(($path, &[$(stringify!($method)),+])),+];
+        pub(crate) const SERVED: &[(&str, &[&str])] = &[$(($path, &[$(stringify!($method)),+])),+];
     };
 }
 
@@ -82,6 +89,7 @@ routes! {
     "/api/customers/{id}/move" post by_hand::move_customer, delete by_hand::end_move;
     "/api/customers/{id}/release" post by_hand::release;
     "/api/customers/{id}/handoff/ack" post by_hand::acknowledge;
+    "/api/customers/{id}/notes" post by_hand::note;
     "/api/customers/{id}/findings/{standard}/ack" post waivers::acknowledge_finding;
     "/api/customers/{id}/findings/{standard}/waive" post waivers::waive, delete waivers::unwaive;
     "/api/customers/{id}/journal" get journal::journal;
@@ -111,6 +119,7 @@ routes! {
     "/api/privacy/requests/{id}" get privacy::request;
     "/api/privacy/export/{id}" get privacy::export;
     "/api/lifecycle" get lifecycle::lifecycle;
+    "/api/lifecycle/rollback" post lifecycle::rollback;
     "/api/openapi.json" get this::openapi;
 }
 

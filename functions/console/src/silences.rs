@@ -25,13 +25,13 @@ pub(crate) struct Matcher {
     /// `kind`, `severity`, `stage`, `standard`, `band`, `segment`, `checkpoint`, `owner`, `customer`, or a
     /// trait that the alerts of the lifecycle file name.
     #[schema(example = "standard")]
-    label: String,
+    pub(crate) label: String,
     /// The values it may have.
     #[schema(example = json!(["kickoff_held"]))]
-    values: Vec<String>,
+    pub(crate) values: Vec<String>,
     /// Whether it must have none of them.
     #[serde(default)]
-    is_not: bool,
+    pub(crate) is_not: bool,
 }
 
 /// What is to be silenced, and for how long.
@@ -39,36 +39,36 @@ pub(crate) struct Matcher {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSilence {
     /// Which alerts: those that meet all of these.
-    matchers: Vec<Matcher>,
+    pub(crate) matchers: Vec<Matcher>,
     /// Why.
     #[schema(required, example = "they are moving office this week")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Who does not want to hear of them; the caller's identity where it is absent.
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// When it begins; now where it is absent.
-    starts_at: Option<Timestamp>,
+    pub(crate) starts_at: Option<Timestamp>,
     /// When it ends: an instant, or a date of the workspace's calendar.
     #[schema(example = "2026-12-01")]
-    ends_at: String,
+    pub(crate) ends_at: String,
 }
 
 /// Alerts that somebody does not want to hear of for a while.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Silence {
     /// Names it.
-    id: String,
+    pub(crate) id: String,
     /// Which alerts: those that meet all of these.
-    matchers: Vec<Matcher>,
+    pub(crate) matchers: Vec<Matcher>,
     /// Who does not want to hear of them.
-    author: String,
+    pub(crate) author: String,
     /// Why.
-    reason: String,
+    pub(crate) reason: String,
     /// When it begins.
-    starts_at: Timestamp,
+    pub(crate) starts_at: Timestamp,
     /// When it ends.
-    ends_at: Timestamp,
+    pub(crate) ends_at: Timestamp,
     /// `pending`, `active` or `over`.
-    state: &'static str,
+    pub(crate) state: &'static str,
 }
 
 impl Silence {

@@ -154,15 +154,15 @@ impl Task {
 pub(crate) struct TasksParameters {
     /// `open` (the default: all that are not closed), `overdue`, `snoozed` or `done`.
     #[param(default = "open", example = "overdue", pattern = "^(open|overdue|snoozed|done)?$")]
-    state: Option<String>,
+    pub(crate) state: Option<String>,
     /// Only those of this owner: as the lifecycle file has it, or the person it comes to.
-    owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// Only those of this customer.
-    customer: Option<String>,
+    pub(crate) customer: Option<String>,
     /// `due` (the default), or `next_best`: what is at risk for each minute of effort first, then by
     /// due time.
     #[param(default = "due", example = "next_best", pattern = "^(due|next_best)?$")]
-    order: Option<String>,
+    pub(crate) order: Option<String>,
 }
 
 /// Tasks
@@ -317,15 +317,15 @@ async fn at_risk(
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Workload {
     /// Who: the person that a trait tells, else the owner of the lifecycle file.
-    owner: String,
+    pub(crate) owner: String,
     /// Tasks that are not closed.
-    open: u64,
+    pub(crate) open: u64,
     /// Those of them that are overdue.
-    overdue: u64,
+    pub(crate) overdue: u64,
     /// Those of them that are put off.
-    snoozed: u64,
+    pub(crate) snoozed: u64,
     /// The minutes that the open ones take, where the lifecycle file says so.
-    effort_minutes: u64,
+    pub(crate) effort_minutes: u64,
 }
 
 /// Workload

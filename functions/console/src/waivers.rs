@@ -28,12 +28,12 @@ use crate::reason::{Reason, reasons};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Seen {
     /// Who saw it; the caller's identity where it is absent.
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// `useful`: worth knowing; `known`: right, and known before; `false`: wrong.
     #[schema(example = "useful", pattern = "^(useful|known|false)$")]
-    outcome: String,
+    pub(crate) outcome: String,
     /// Anything else, for the journal.
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 /// Why a standard does not count for a customer, and until when.
@@ -41,20 +41,20 @@ pub(crate) struct Seen {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Waive {
     /// Who decides; the caller's identity where it is absent.
-    author: Option<String>,
+    pub(crate) author: Option<String>,
     /// Why, for the journal.
     #[schema(required, example = "the contact is on leave")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// When the standard counts again: an instant, or a date of the workspace's calendar. Until the
     /// waiver is ended where it is absent.
     #[schema(example = "2026-12-01")]
-    until: Option<String>,
+    pub(crate) until: Option<String>,
 }
 
 /// The standard that a path names.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StandardPath {
-    standard: String,
+    pub(crate) standard: String,
 }
 
 /// Acknowledge a finding
@@ -147,28 +147,28 @@ pub(crate) async fn unwaive(
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Waiver {
     /// The customer's id.
-    customer: String,
+    pub(crate) customer: String,
     /// The standard's name in the lifecycle file.
-    standard: String,
+    pub(crate) standard: String,
     /// Who decided it.
-    author: String,
+    pub(crate) author: String,
     /// Why.
-    reason: String,
+    pub(crate) reason: String,
     /// Since when.
-    since: Timestamp,
+    pub(crate) since: Timestamp,
     /// When the standard counts again; null for not by itself.
     #[schema(required)]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// Whether the standard is broken now, which nobody is told.
-    hides: bool,
+    pub(crate) hides: bool,
     /// `low`, `medium`, `high` or `critical`; null when the standard is no longer declared.
     #[schema(required)]
-    severity: Option<&'static str>,
+    pub(crate) severity: Option<&'static str>,
     /// Who would mend it.
     #[schema(required)]
-    owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// The evidence of what is hidden.
-    reasons: Vec<Reason>,
+    pub(crate) reasons: Vec<Reason>,
 }
 
 impl Waiver {

@@ -15,6 +15,8 @@ use crate::fold::due;
 const MAX_CONFLICTS: u32 = 8;
 /// A silence that is ended early is noticed so soon.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// Why something is not told while a feed is silent, as the lifecycle file words it.
+const DEPENDS_ON_FEED: &str = "depends_on_feed";
 /// How many groups one summary notes as told in the transaction that makes it.
 const AT_ONCE: usize = 20;
 
@@ -68,6 +70,7 @@ impl Settling<'_> {
             let (reason, due_at) = match next(&group, &mutes, &policy, self.now) {
                 Step::Send { reason, due } => (reason, due),
                 Step::Wait { hold, due } => {
+                    self.log_muted(&group, &hold).await?;
                     if self.wait(before, group, &policy, (&hold, due)).await? {
                         return Ok(Settled::Nothing);
                     }
@@ -158,6 +161,26 @@ impl Settling<'_> {
             is_made = true;
         }
         Ok(is_made.then_some(out))
+    }
+
+    /// Says in the log, once for what there is to hear, that it is not told because a feed is silent.
+    async fn log_muted(&self, group: &Group, hold: &Hold) -> Result<(), StoreError> {
+        let Hold::Inhibited { rule } = hold else { return Ok(()) };
+        if !self.lifecycle.inhibit.get(*rule).is_some_and(|rule| rule.depends_on_feed) {
+            return Ok(());
+        }
+        let told = Notification {
+            id: format!("{}-muted", group.id),
+            // The same again is the same line.
+            at: group.changed_at,
+            what: "muted".to_owned(),
+            group: Some(group.id.clone()),
+            receiver: Some(group.to.clone()),
+            reason: DEPENDS_ON_FEED.to_owned(),
+            firing: group.firing(),
+            ..Notification::default()
+        };
+        self.store.log_notification(&told).await
     }
 
     /// The receiver of a group, and how many messages it gets in an hour.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::customer::Customer;
 use crate::expr::Truth;
@@ -59,7 +59,7 @@ impl By {
 }
 
 /// One row.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// What it is of: a standard, a stage, a segment, an owner or a month as `2026-03`; `none` where
     /// there is none.

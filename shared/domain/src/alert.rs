@@ -80,7 +80,12 @@ fn own_labels(entry: &JournalEntry) -> Labels {
         }
         ChangeKind::Checkpoint => put("checkpoint", entry.to.as_deref()),
         ChangeKind::Handoff | ChangeKind::Release => put("state", entry.to.as_deref()),
-        ChangeKind::Revision => {}
+        ChangeKind::Revision | ChangeKind::Root | ChangeKind::Note => {}
+        ChangeKind::FeedSilent => {
+            put("state", entry.to.as_deref());
+            put("severity", Some(FindingSeverity::High.as_str()));
+            put("feed", entry.rule.strip_prefix("feeds."));
+        }
         ChangeKind::Task => {
             put("state", entry.to.as_deref());
             put("playbook", task::of_rule(&entry.rule).map(|(playbook, _)| playbook));
@@ -108,6 +113,13 @@ fn own_labels(entry: &JournalEntry) -> Labels {
 #[must_use]
 pub fn labels(entry: &JournalEntry, customer: &Customer, lifecycle: &Lifecycle) -> Labels {
     let mut labels = own_labels(entry);
+    if entry.kind == ChangeKind::FeedSilent {
+        return labels;
+    }
+    let feeds = lifecycle.feeds_of_rule(&entry.rule);
+    if !feeds.is_empty() {
+        labels.insert("feed".to_owned(), feeds.into_iter().map(str::to_owned).collect());
+    }
     if let (Some(stage), true) = (&customer.status.stage, entry.kind != ChangeKind::Stage) {
         labels.insert("stage".to_owned(), vec![stage.name.clone()]);
     }
@@ -195,16 +207,19 @@ pub fn standing(
 /// Who looks after what an entry is about.
 fn owner(entry: &JournalEntry, customer: &Customer, facts: &Facts<'_>) -> Option<String> {
     let owner = match entry.kind {
+        ChangeKind::FeedSilent => None,
         ChangeKind::Finding
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
         | ChangeKind::Waiver => standard_of(entry, facts).map(|standard| standard.owner.clone()),
         ChangeKind::Task => owner_of_task(entry, facts),
         ChangeKind::Handoff => customer.status.handoff.as_ref().map(|handoff| handoff.to.clone()),
-        ChangeKind::Stage
+        ChangeKind::Root
+        | ChangeKind::Stage
         | ChangeKind::Risk
         | ChangeKind::Checkpoint
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Playbook
         | ChangeKind::Message => {
@@ -221,6 +236,19 @@ pub fn name_of(customer_id: &str, customer: &Customer) -> String {
     match customer.profile.traits.get("name").map(|state| &state.value) {
         Some(Scalar::Text(name)) if !name.trim().is_empty() => one_line(name),
         _ => one_line(customer_id),
+    }
+}
+
+/// Whom an entry is about: a customer by name, or the workspace.
+pub(crate) fn whose(
+    customer_id: &str,
+    entry: &JournalEntry,
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+) -> String {
+    match entry.kind {
+        ChangeKind::FeedSilent => one_line(lifecycle.name.as_deref().unwrap_or("workspace")),
+        _ => name_of(customer_id, customer),
     }
 }
 
@@ -256,7 +284,7 @@ fn has(labels: &Labels, (label, wanted): &(String, Vec<String>)) -> bool {
 /// Whether any route may ask for an entry, as far as can be told without its customer.
 #[must_use]
 pub fn may_concern_anyone(entry: &JournalEntry, lifecycle: &Lifecycle) -> bool {
-    if is_waived(entry) {
+    if is_waived(entry) || entry.kind == ChangeKind::Root {
         return false;
     }
     if entry.to.is_none() {
@@ -335,7 +363,7 @@ pub fn alert(
     }
     let labels = labels(entry, customer, lifecycle);
     let receiver = route(entry.kind, &labels, lifecycle)?;
-    let name = name_of(customer_id, customer);
+    let name = whose(customer_id, entry, customer, lifecycle);
     let facts = Facts::new(customer, lifecycle, entry.at);
     let headline = headline(entry, &facts);
     let owner = owner(entry, customer, &facts);
@@ -343,7 +371,10 @@ pub fn alert(
     for reason in &entry.reasons {
         text.push_str(&format!("- {}\n", sentence(reason)));
     }
-    text.push_str(&format!("\nRule: {}\nCustomer: {}\n", entry.rule, one_line(customer_id)));
+    text.push_str(&format!("\nRule: {}\n", entry.rule));
+    if entry.kind != ChangeKind::FeedSilent {
+        text.push_str(&format!("Customer: {}\n", one_line(customer_id)));
+    }
     if let Some(owner) = &owner {
         text.push_str(&format!("Owner: {owner}\n"));
     }
@@ -382,6 +413,7 @@ pub(crate) fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
         (ChangeKind::Checkpoint, _) => format!("checkpoint {to} reached"),
         (ChangeKind::Handoff, _) => format!("handoff {to}"),
         (ChangeKind::Release, _) => "given back to automation".to_owned(),
+        (ChangeKind::Note, _) => "a note was written".to_owned(),
         (ChangeKind::Revision, from) => {
             let from = from.as_deref().unwrap_or("none");
             format!("{from} would have been {to}, had it been known then")
@@ -394,6 +426,15 @@ pub(crate) fn headline(entry: &JournalEntry, facts: &Facts<'_>) -> String {
             _ => entry.rule.clone(),
         },
         (ChangeKind::Message, _) => format!("message {to} asked for"),
+        (ChangeKind::FeedSilent, _) => {
+            let feed = entry.rule.strip_prefix("feeds.").unwrap_or(&entry.rule);
+            let told = entry.reasons.first().map_or("", |reason| &reason.expression);
+            match to {
+                "closed" => format!("feed {feed} is heard of again"),
+                _ => format!("feed {feed} is silent: {told}"),
+            }
+        }
+        (ChangeKind::Root, _) => format!("root {to}"),
         (
             ChangeKind::Finding
             | ChangeKind::Met
@@ -482,7 +523,15 @@ fn chat(
     cut_bytes(&mut description, 3_000);
     let mut context: BTreeMap<&str, String> =
         attributes.iter().map(|(label, value)| (label.as_str(), value.clone())).collect();
-    context.insert("customer", one_line(customer_id));
+    let resource = match entry.kind {
+        ChangeKind::FeedSilent => {
+            format!("feed/{}", entry.rule.strip_prefix("feeds.").unwrap_or_default())
+        }
+        _ => {
+            context.insert("customer", one_line(customer_id));
+            format!("customer/{}", one_line(customer_id))
+        }
+    };
     context.insert("rule", entry.rule.clone());
     context.insert("config_hash", entry.config_hash.clone());
     json!({
@@ -499,7 +548,7 @@ fn chat(
             "threadId": format!("{}:{}", one_line(customer_id), entry.rule),
             "summary": cut_chars(&escape(&format!("{name}: {headline}")), 150),
             "eventType": format!("lifecycle.{}", entry.kind.as_str()),
-            "relatedResources": [format!("customer/{}", one_line(customer_id))],
+            "relatedResources": [resource],
             "additionalContext": context,
         },
     })

@@ -3,14 +3,19 @@
 //! Each entry is sealed by a hash over its content and the hash of the entry before
 //! ([`crate::journal`]), and the customer's own state holds the hash of the last one. So an entry
 //! that was changed, removed, put elsewhere or added is found, and named. Whoever can write both
-//! tables could still replace a whole journal by another; the [`root`] over all of them, kept where
-//! they cannot write, shows that too.
+//! tables could still cut a journal short or take it away with its customer: the daily root
+//! ([`seal_root`]) over every entry, each chained to the one before, names what is missing then. What
+//! nobody but the keeper of a root can rule out is that all roots were made anew as well.
+
+mod roots;
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
 use crate::journal::{JournalEntry, JournalHead};
+
+pub use roots::{LEAVES, Rooting, days_of, seal_root, subtree, tree, whole};
 
 /// What is wrong at one place of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,25 @@ pub enum Fault {
     Detached,
     /// It is not what the customer's state ends with: it was replaced, or added.
     Foreign,
+    /// A root was over it, and it is not there.
+    Gone {
+        /// The last day the root is of.
+        day: String,
+    },
+    /// A root was over another one.
+    Replaced {
+        /// The last day the root is of.
+        day: String,
+    },
+    /// Of a root: the list of what it is over is not there, or another.
+    Unlisted,
+    /// Of a root: there are fewer entries of a day than roots are over.
+    Fewer {
+        /// The day.
+        day: String,
+        /// How many fewer.
+        by: u64,
+    },
 }
 
 impl Fault {
@@ -46,6 +70,10 @@ impl Fault {
             Fault::Misplaced { .. } => "misplaced",
             Fault::Detached => "detached",
             Fault::Foreign => "foreign",
+            Fault::Gone { .. } => "gone",
+            Fault::Replaced { .. } => "replaced",
+            Fault::Unlisted => "unlisted",
+            Fault::Fewer { .. } => "fewer",
         }
     }
 }
@@ -59,6 +87,14 @@ impl fmt::Display for Fault {
             Fault::Misplaced { number } => write!(f, "is entry {number}, put elsewhere"),
             Fault::Detached => f.write_str("does not follow from the entry before it"),
             Fault::Foreign => f.write_str("is not the one that the customer's state ends with"),
+            Fault::Gone { day } => write!(f, "is missing: the root of {day} was over it"),
+            Fault::Replaced { day } => write!(f, "is not the one that the root of {day} was over"),
+            Fault::Unlisted => {
+                f.write_str("is a root over other entries than those listed with it")
+            }
+            Fault::Fewer { day, by } => {
+                write!(f, "is a root over {by} more entries of {day} than there are")
+            }
         }
     }
 }

@@ -245,6 +245,13 @@ pub fn release(facts: &Facts<'_>, by: Author) -> Result<Change, Refused> {
     })
 }
 
+/// Writes something down about the customer. It changes nothing.
+#[must_use]
+pub fn note(by: Author) -> Change {
+    let (rule, to) = (RULE.to_owned(), Some("noted".to_owned()));
+    Change { effect: Effect::Note(by), from: None, to, rule, reasons: Vec::new() }
+}
+
 /// Says that the customer was taken over.
 ///
 /// # Errors

@@ -226,6 +226,7 @@ impl Status {
                 self.reached.insert(name.clone(), at.as_second());
             }
             Effect::Revise
+            | Effect::Note(_)
             | Effect::MeetStandard { .. }
             | Effect::AcknowledgeFinding { .. }
             | Effect::Unwaive { .. } => {}

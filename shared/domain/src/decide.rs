@@ -147,6 +147,8 @@ pub struct StageStep {
     pub change: Option<Change>,
     /// The move that automation would make, were the customer not held by a person.
     pub proposed: Option<Change>,
+    /// The move that would be made, were it not for the silence of a feed.
+    pub silenced: Option<Change>,
     /// Each candidate that was not taken, by its index in the lifecycle, and why.
     pub refused: Vec<(usize, Refusal)>,
 }
@@ -160,6 +162,42 @@ impl StageStep {
         self.refused.extend(index.map(|index| (index, Refusal::Held)));
         self
     }
+}
+
+impl StageStep {
+    /// The same, with the move that only the silence of a feed keeps back.
+    fn silenced(mut self, facts: &Facts<'_>) -> StageStep {
+        let heard = step_alone(&facts.as_if_heard());
+        let own = |step: &StageStep| step.change.clone().or_else(|| step.proposed.clone());
+        let Some(change) = own(&heard).filter(|change| {
+            own(&self).is_none_or(|own| (&own.to, &own.rule) != (&change.to, &change.rule))
+        }) else {
+            return self;
+        };
+        let rules = facts.rules();
+        let index = rules.stages.iter().position(|stage| Some(&stage.name) == change.to.as_ref());
+        if let (Some(index), Some((feed, since))) = (index, keeping_back(facts, &change)) {
+            self.refused.retain(|(refused, _)| *refused != index);
+            self.refused.push((index, Refusal::FeedSilent { feed, since }));
+            self.silenced = Some(change);
+        }
+        self
+    }
+}
+
+/// The silent feed that a move rests on, the one that is longest silent.
+fn keeping_back(facts: &Facts<'_>, change: &Change) -> Option<(usize, Timestamp)> {
+    let lifecycle = facts.lifecycle;
+    let of_rule = lifecycle.feeds_of_rule(&change.rule);
+    // What no longer holds of the present stage lets a lower one be taken.
+    let present = change.from.as_ref().map(|from| format!("stages.{from}.enter"));
+    let of_present = present.map(|rule| lifecycle.feeds_of_rule(&rule)).unwrap_or_default();
+    let silent = lifecycle.silent.feeds().iter();
+    let silent =
+        silent.filter(|feed| of_rule.iter().chain(&of_present).any(|name| *name == feed.name));
+    let feed = silent.min_by_key(|feed| feed.since)?;
+    let index = lifecycle.feeds.iter().position(|known| known.name == feed.name)?;
+    Some((index, feed.since))
 }
 
 /// Why a candidate stage was not taken.
@@ -185,6 +223,13 @@ pub enum Refusal {
     NotAbovePresent,
     /// It holds, but another stage that holds has a higher priority.
     Outranked,
+    /// It would be taken, but a feed that its condition reads is silent since this instant.
+    FeedSilent {
+        /// The feed, by its index in the lifecycle.
+        feed: usize,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 /// The stage step: one move at most. New customers (and those whose stage the file no longer has)
@@ -196,6 +241,14 @@ pub fn step(customer: &Customer, lifecycle: &Lifecycle, now: Timestamp) -> Stage
 
 /// As [`step`], of what is known or supposed.
 pub(crate) fn step_of(facts: &Facts<'_>) -> StageStep {
+    let step = step_alone(facts);
+    match facts.lifecycle.silent.is_empty() {
+        true => step,
+        false => step.silenced(facts),
+    }
+}
+
+fn step_alone(facts: &Facts<'_>) -> StageStep {
     let rules = facts.rules();
     let present = facts.customer.status.stage.as_ref();
     match present.and_then(|state| Some((state, rules.stage(&state.name)?))) {
@@ -239,7 +292,7 @@ fn first_stage(facts: &Facts<'_>, rules: &Rules, present: Option<&StageState>) -
         let when = &to.enter.as_ref()?.when;
         Some(enter_stage(facts, present, &to.name, format!("stages.{}.enter", to.name), when))
     });
-    StageStep { change, refused, proposed: None }
+    StageStep { change, refused, ..StageStep::default() }
 }
 
 /// `leave` is judged first: a lower bar to stay than to enter.
@@ -300,7 +353,7 @@ fn next_stage(facts: &Facts<'_>, rules: &Rules, state: &StageState, present: &St
         let rule = format!("stages.{}.enter", to.name);
         Some(enter_stage(facts, Some(state), &to.name, rule, when))
     });
-    StageStep { change, refused, proposed: None }
+    StageStep { change, refused, ..StageStep::default() }
 }
 
 /// Whether a customer may enter a stage by its condition; not where the stage would be left again
@@ -331,10 +384,33 @@ fn is_left(facts: &Facts<'_>, stage: &Stage) -> bool {
 /// Whether a condition that holds now has held for as long as is asked.
 fn has_held(facts: &Facts<'_>, when: &Condition, hold: Option<Period>) -> Result<(), Refusal> {
     let Some(hold) = hold else { return Ok(()) };
+    if facts.lifecycle.silent.is_empty() {
+        return has_held_by(facts, when, hold, facts.as_of);
+    }
+    match facts.stilled(&facts.lifecycle.read_by(when)) {
+        None => has_held_by(facts, when, hold, facts.as_of),
+        // No time passes for what rests on a silent feed; for what holds without it, it does.
+        Some(since) => has_held_by(facts, when, hold, since).or_else(|refusal| {
+            match facts.without_silent().answer(when) {
+                Truth::Yes => has_held_by(&facts.without_silent(), when, hold, facts.as_of),
+                Truth::No | Truth::Unknown => Err(refusal),
+            }
+        }),
+    }
+}
+
+/// The same of what has held by an instant.
+fn has_held_by(
+    facts: &Facts<'_>,
+    when: &Condition,
+    hold: Period,
+    by: Timestamp,
+) -> Result<(), Refusal> {
     let calendar = &facts.lifecycle.calendar;
     let look_back = SignedDuration::from_secs(look_back(calendar, hold));
+    let look_back = look_back + facts.as_of.duration_since(by);
     let since = held_since(facts, when, look_back).unwrap_or(facts.as_of);
-    if calendar.after(since, hold) <= facts.as_of { Ok(()) } else { Err(Refusal::HeldSince(since)) }
+    if calendar.after(since, hold) <= by { Ok(()) } else { Err(Refusal::HeldSince(since)) }
 }
 
 /// The most seconds that a period can take.

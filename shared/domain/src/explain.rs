@@ -245,6 +245,10 @@ pub fn why_not(refusal: Refusal, judged: &Judged, facts: &Facts<'_>) -> String {
             let until = until.map_or("it is released".to_owned(), |until| until.to_string());
             format!("it holds, but {by} keeps the customer in `{present}` until {until}")
         }
+        Refusal::FeedSilent { feed, since } => {
+            let name = facts.lifecycle.feeds.get(feed).map_or("a", |feed| feed.name.as_str());
+            format!("held: the feed `{name}` is silent since {since}")
+        }
         Refusal::KeptUntil(until) => format!("`{present}` keeps its customers until {until}"),
         Refusal::NotAbovePresent => {
             format!("it holds, and so does `{present}`, whose priority is not lower")
@@ -318,7 +322,8 @@ pub fn status_at(journal: &[JournalEntry]) -> Status {
                     status.hold = Some(Hold { author, reason, since, until });
                 }
             }
-            ChangeKind::Revision => {}
+            ChangeKind::Revision | ChangeKind::FeedSilent | ChangeKind::Root | ChangeKind::Note => {
+            }
             ChangeKind::Met | ChangeKind::Acknowledgement | ChangeKind::Waiver => {
                 tended_to(&mut status, entry);
             }

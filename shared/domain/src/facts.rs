@@ -4,6 +4,8 @@
 //! trait since its last change, the stage and the band of risk since they were set. An instant
 //! before the customer's first event knows nothing.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -30,6 +32,18 @@ pub struct Facts<'a> {
     pub as_of: Timestamp,
     /// A value in place of what is known.
     supposed: Option<&'a Supposed>,
+    unheard: Unheard,
+}
+
+/// What is made of what a silent feed might have told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unheard {
+    /// Its clock stands still.
+    Still,
+    /// It is not known.
+    Unknown,
+    /// Nothing: as if it were heard of.
+    Nothing,
 }
 
 /// A value that is supposed in place of what is known, at every instant.
@@ -65,7 +79,8 @@ impl<'a> Facts<'a> {
     /// A customer at an instant.
     #[must_use]
     pub fn new(customer: &'a Customer, lifecycle: &'a Lifecycle, as_of: Timestamp) -> Facts<'a> {
-        Facts { customer, lifecycle, as_of, supposed: None }
+        let unheard = Unheard::Still;
+        Facts { customer, lifecycle, as_of, supposed: None, unheard }
     }
 
     /// The same customer at another instant.
@@ -77,6 +92,33 @@ impl<'a> Facts<'a> {
     /// The same customer with a value supposed.
     pub(crate) fn supposing(&self, supposed: &'a Supposed) -> Facts<'a> {
         Facts { supposed: Some(supposed), ..*self }
+    }
+
+    /// The same customer, with what silent feeds might have told since not known.
+    pub(crate) fn without_silent(&self) -> Facts<'a> {
+        Facts { unheard: Unheard::Unknown, ..*self }
+    }
+
+    /// The same customer, as if no feed were silent.
+    pub(crate) fn as_if_heard(&self) -> Facts<'a> {
+        Facts { unheard: Unheard::Nothing, ..*self }
+    }
+
+    /// Since when one of these measures is stilled.
+    pub(crate) fn stilled(&self, measures: &BTreeSet<usize>) -> Option<Timestamp> {
+        let is_heard = self.lifecycle.silent.is_empty() || self.unheard == Unheard::Nothing;
+        let since = if is_heard { None } else { self.lifecycle.silent.of_any(measures) };
+        since.filter(|since| *since < self.as_of)
+    }
+
+    /// Since when a silent feed might have told another answer to a condition; `None` where the answer
+    /// stands whatever it would have told.
+    pub(crate) fn rests_on_silence(&self, condition: &Condition) -> Option<Timestamp> {
+        if self.lifecycle.silent.is_empty() {
+            return None;
+        }
+        let since = self.stilled(&self.lifecycle.read_by(condition))?;
+        (self.without_silent().answer(condition) != self.answer(condition)).then_some(since)
     }
 
     /// Stages, standards and health scorecard as they hold for the customer now: those of the file
@@ -107,13 +149,15 @@ impl<'a> Facts<'a> {
     pub fn metric(&self, index: usize) -> Option<f64> {
         let now = self.as_of.as_second();
         let metric = &self.lifecycle.metrics[index];
+        // What a silent feed counts ages no further than it was heard of.
+        let aged = self.aged(&metric.kind)?;
         let total = |measure, after, until| {
             let tallies = self.tallies(metric, measure);
             tallies.fold(0.0, |sum, tally| sum + tally.total(after, until))
         };
         match &metric.kind {
             MetricKind::Total { measure, minus, over } => {
-                let after = over.map(|over| now - over);
+                let after = over.map(|over| aged - over);
                 let total = |measure| total(measure, after, now);
                 Some(total(*measure) - minus.map_or(0.0, total))
             }
@@ -121,7 +165,7 @@ impl<'a> Facts<'a> {
                 let calendar = &self.lifecycle.calendar;
                 let mut days: Vec<Date> = Vec::new();
                 for tally in self.tallies(metric, *measure) {
-                    let cells = tally.between(Some(now - over), now).iter();
+                    let cells = tally.between(Some(aged - over), now).iter();
                     let instants = cells.filter_map(|cell| Timestamp::from_second(cell.at).ok());
                     days.extend(instants.map(|at| calendar.date(at)));
                 }
@@ -135,26 +179,63 @@ impl<'a> Facts<'a> {
                     _ => None,
                 });
                 let sets: Vec<&Distinct> = sets.collect();
-                Some(Distinct::count_all(&sets, now - over, now))
+                Some(Distinct::count_all(&sets, aged - over, now))
             }
             MetricKind::Latest { measure, stale_after } => {
                 let newest = self.newest(metric, *measure);
                 let fresh = newest
-                    .filter(|newest| stale_after.is_none_or(|limit| now - newest.at <= limit));
+                    .filter(|newest| stale_after.is_none_or(|limit| aged - newest.at <= limit));
                 fresh.map(|newest| newest.value).reduce(|sum, value| sum + value)
             }
             MetricKind::DaysSince { measure } => {
                 let last =
                     self.tallies(metric, *measure).filter_map(|tally| tally.last(now)).max()?;
-                Some((now - last).div_euclid(DAY) as f64)
+                Some((aged - last).max(0).div_euclid(DAY) as f64)
             }
             MetricKind::Change { measure, over } => {
-                let before = total(*measure, Some(now - 2 * over), now - over);
-                let recent = total(*measure, Some(now - over), now);
+                let before = total(*measure, Some(aged - 2 * over), aged - over);
+                let recent = total(*measure, Some(aged - over), now);
                 (before != 0.0).then(|| (recent - before) / before * 100.0)
             }
             MetricKind::Formula(formula) => formula.number(self),
         }
+    }
+
+    /// The second up to which what a metric counts has aged; `None` where it is not to be known.
+    fn aged(&self, kind: &MetricKind) -> Option<i64> {
+        let now = self.as_of.as_second();
+        let silent = &self.lifecycle.silent;
+        if silent.is_empty() || self.unheard == Unheard::Nothing {
+            return Some(now);
+        }
+        let (measures, over) = match kind {
+            MetricKind::Total { measure, minus, over } => ([Some(*measure), *minus], *over),
+            MetricKind::DaysWith { measure, over } | MetricKind::Distinct { measure, over } => {
+                ([Some(*measure), None], Some(*over))
+            }
+            MetricKind::Latest { measure, stale_after } => ([Some(*measure), None], *stale_after),
+            MetricKind::Change { measure, over } => ([Some(*measure), None], Some(2 * over)),
+            MetricKind::DaysSince { measure } => ([Some(*measure), None], None),
+            // It is told by what it reads.
+            MetricKind::Formula(_) => return Some(now),
+        };
+        let measures = measures.into_iter().flatten();
+        let since = measures.clone().filter_map(|measure| silent.of(measure)).min();
+        let Some(since) = since.filter(|since| *since < self.as_of) else { return Some(now) };
+        let is_kept = |measure| over.is_none_or(|over| self.keeps(measure, over, since));
+        let is_known = self.unheard == Unheard::Still && measures.clone().all(is_kept);
+        is_known.then(|| since.as_second())
+    }
+
+    /// Whether the profile still has what a window counted as of an instant: a later fold lets go of
+    /// what is older than its own windows.
+    fn keeps(&self, measure: usize, over: i64, as_of: Timestamp) -> bool {
+        let profile = &self.customer.profile;
+        let keep_days = self.lifecycle.measures.list()[measure].keep_days;
+        // Hours are kept for two days before the fold; a day more for what is rounded.
+        let oldest = keep_days.map(|days| profile.hourly_from + (3 - i64::from(days)) * DAY);
+        profile.reaches_back_to(as_of)
+            || oldest.is_none_or(|oldest| oldest <= as_of.as_second() - over)
     }
 
     /// What a measure of a metric comes to: of the customer, and of the accounts below it where the
@@ -328,6 +409,18 @@ impl Row for Facts<'_> {
                 _ => None,
             },
         }
+    }
+
+    fn has(&self, name: &Name) -> Truth {
+        let is_there = self.get(name).finite() != Value::Missing;
+        let is_hidden = || {
+            let Slot::Metric(index) = Slot::of(name.slot) else { return false };
+            let since = self.stilled(&self.lifecycle.read_by_metric(index));
+            since.is_some_and(|since| {
+                self.unheard == Unheard::Unknown || !self.customer.profile.reaches_back_to(since)
+            })
+        };
+        if !is_there && is_hidden() { Truth::Unknown } else { Truth::from(is_there) }
     }
 
     fn today(&self) -> Date {

@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::expr::{Leaf, Truth, Type, Value};
+use crate::feed::health::{FeedChange, Turn};
 use crate::lifecycle::Lifecycle;
 use crate::task::{After, TaskChange};
 
@@ -65,6 +66,12 @@ pub enum ChangeKind {
     Playbook,
     /// A playbook asks the mail tool in use to write to the customer.
     Message,
+    /// A source of events went silent, or is heard of again: of no customer.
+    FeedSilent,
+    /// A root over what was decided since the one before ([`crate::audit`]): of no customer.
+    Root,
+    /// A person wrote something down about the customer.
+    Note,
 }
 
 impl ChangeKind {
@@ -78,6 +85,7 @@ impl ChangeKind {
             ChangeKind::Checkpoint => "checkpoint",
             ChangeKind::Handoff => "handoff",
             ChangeKind::Release => "release",
+            ChangeKind::Note => "note",
             ChangeKind::Revision => "revision",
             ChangeKind::Met => "met",
             ChangeKind::Acknowledgement => "acknowledgement",
@@ -85,6 +93,8 @@ impl ChangeKind {
             ChangeKind::Task => "task",
             ChangeKind::Playbook => "playbook",
             ChangeKind::Message => "message",
+            ChangeKind::FeedSilent => "feed_silent",
+            ChangeKind::Root => "root",
         }
     }
 
@@ -92,18 +102,22 @@ impl ChangeKind {
     #[must_use]
     pub fn is_quiet(self) -> bool {
         match self {
-            ChangeKind::Stage | ChangeKind::Risk | ChangeKind::Finding | ChangeKind::Playbook => {
-                false
-            }
+            ChangeKind::Stage
+            | ChangeKind::Risk
+            | ChangeKind::Finding
+            | ChangeKind::Playbook
+            | ChangeKind::FeedSilent => false,
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
+            | ChangeKind::Note
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement
             | ChangeKind::Waiver
             | ChangeKind::Task
-            | ChangeKind::Message => true,
+            | ChangeKind::Message
+            | ChangeKind::Root => true,
         }
     }
 }
@@ -213,6 +227,8 @@ pub enum Effect {
     },
     /// A person gives the customer back to automation.
     Release(Author),
+    /// Something to remember, in the words of a person: the reason of the author.
+    Note(Author),
     /// The stage `to` of the same instant is to be acknowledged by who takes over.
     OpenHandoff {
         /// Who takes over.
@@ -338,6 +354,7 @@ impl Effect {
             | Effect::EnterBand
             | Effect::MoveByHand { .. }
             | Effect::Release(_)
+            | Effect::Note(_)
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }
@@ -370,6 +387,7 @@ impl Change {
             Effect::AcknowledgeFinding { .. } => ChangeKind::Acknowledgement,
             Effect::Waive { .. } | Effect::Unwaive { .. } => ChangeKind::Waiver,
             Effect::Release(_) => ChangeKind::Release,
+            Effect::Note(_) => ChangeKind::Note,
             Effect::OpenHandoff { .. } | Effect::AcknowledgeHandoff(_) => ChangeKind::Handoff,
             Effect::ReachCheckpoint { .. } => ChangeKind::Checkpoint,
             Effect::Revise => ChangeKind::Revision,
@@ -387,6 +405,7 @@ impl Change {
         match &self.effect {
             Effect::MoveByHand { by, .. }
             | Effect::Release(by)
+            | Effect::Note(by)
             | Effect::AcknowledgeHandoff(by)
             | Effect::AcknowledgeFinding { by, .. }
             | Effect::Waive { by, .. }
@@ -459,8 +478,7 @@ impl JournalEntry {
         lifecycle: &Lifecycle,
         head: &mut JournalHead,
     ) -> JournalEntry {
-        let prev = if head.seq == 0 { String::new() } else { crate::hex(&head.hash) };
-        let mut entry = JournalEntry {
+        let entry = JournalEntry {
             seq: head.seq + 1,
             at,
             kind: change.kind(),
@@ -473,13 +491,57 @@ impl JournalEntry {
             until: change.until(),
             config_hash: lifecycle.hash.clone(),
             config_version: lifecycle.version,
-            prev,
+            prev: String::new(),
             hash: String::new(),
         };
-        let digest = entry.digest();
-        entry.hash = crate::hex(&digest);
-        *head = JournalHead { seq: entry.seq, hash: digest };
+        entry.sealed(head)
+    }
+
+    /// Seals what becomes of the finding of a feed as the next entry of the workspace's own journal, and
+    /// moves its head on.
+    #[must_use]
+    pub fn of_feed(
+        change: &FeedChange,
+        at: Timestamp,
+        lifecycle: &Lifecycle,
+        head: &mut JournalHead,
+    ) -> JournalEntry {
+        let (from, to) = match change.turn {
+            Turn::Opens => (None, "open"),
+            Turn::Reopens => (Some("closed"), "open"),
+            Turn::Closes => (Some("open"), "closed"),
+        };
+        let entry = JournalEntry {
+            seq: head.seq + 1,
+            at,
+            kind: ChangeKind::FeedSilent,
+            from: from.map(str::to_owned),
+            to: Some(to.to_owned()),
+            rule: format!("feeds.{}", change.feed),
+            reasons: change.reasons.clone(),
+            author: None,
+            reason: None,
+            until: None,
+            config_hash: lifecycle.hash.clone(),
+            config_version: lifecycle.version,
+            prev: String::new(),
+            hash: String::new(),
+        };
+        entry.sealed(head)
+    }
+
+    fn sealed(self, head: &mut JournalHead) -> JournalEntry {
+        let prev = if head.seq == 0 { String::new() } else { crate::hex(&head.hash) };
+        let mut entry = JournalEntry { prev, ..self };
+        *head = JournalHead { seq: entry.seq, hash: entry.close() };
         entry
+    }
+
+    /// Seals an entry that is complete but for its hash.
+    pub(crate) fn close(&mut self) -> [u8; 32] {
+        let digest = self.digest();
+        self.hash = crate::hex(&digest);
+        digest
     }
 
     /// SHA-256 over the entry's JSON, members in the order of the struct, `hash` empty.

@@ -44,6 +44,8 @@ pub mod learn;
 pub mod lifecycle;
 pub mod measure;
 pub mod message;
+pub mod outcome;
+pub mod overview;
 pub mod pace;
 pub mod period;
 pub mod personal;

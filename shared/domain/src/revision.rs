@@ -121,13 +121,16 @@ fn again(
         | ChangeKind::Checkpoint
         | ChangeKind::Handoff
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
         | ChangeKind::Waiver
         | ChangeKind::Task
         | ChangeKind::Playbook
-        | ChangeKind::Message => None,
+        | ChangeKind::Message
+        | ChangeKind::FeedSilent
+        | ChangeKind::Root => None,
     }
 }
 

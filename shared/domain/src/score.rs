@@ -4,6 +4,8 @@
 //! weight). A missing factor earns nothing, so missing data never raises a score; it lowers the
 //! coverage, the share of the weights that was known, which is reported beside the score.
 
+use std::collections::BTreeSet;
+
 use risk::band::band_of;
 use serde::Serialize;
 
@@ -91,10 +93,22 @@ pub fn health(facts: &Facts<'_>) -> Option<Health> {
 /// The risk of a customer. `None` when the file has no risk model, or too little is known to tell.
 #[must_use]
 pub fn risk(facts: &Facts<'_>) -> Option<Risk> {
+    // A model is asked as of when the feeds of what it looks at were last heard of.
+    let still = facts.stilled(&match facts.lifecycle.silent.is_empty() {
+        true => BTreeSet::new(),
+        false => facts.lifecycle.read_by_risk(),
+    });
+    let of_model = &still.map_or(*facts, |since| facts.at(since));
     let mut risk = match facts.lifecycle.risk.as_ref()? {
         RiskModel::Scorecard(card) => by_scorecard(facts, card),
-        RiskModel::Alive(model) => alive::risk(facts, model),
-        RiskModel::Learned(model) => learn::risk(facts, model),
+        RiskModel::Alive(model) => alive::risk(of_model, model),
+        // It looks at windows, which a later fold may have emptied.
+        RiskModel::Learned(_)
+            if still.is_some_and(|since| !facts.customer.profile.reaches_back_to(since)) =>
+        {
+            None
+        }
+        RiskModel::Learned(model) => learn::risk(of_model, model),
     }?;
     risk.revenue_at_risk = stakes::value(facts).map(|value| value * risk.probability);
     risk.reasons.extend(stakes::reason(facts, risk.probability));

@@ -65,6 +65,25 @@ impl Running {
     pub fn is_broken(&self, now: Timestamp) -> bool {
         self.due.is_none_or(|due| due < now)
     }
+
+    /// Whether it was already, at an instant before.
+    fn was_broken(&self, then: Timestamp) -> bool {
+        self.due.map_or(self.begun <= then, |due| due < then)
+    }
+}
+
+/// Since when a silent feed might have told what keeps a standard.
+fn silenced(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Option<Timestamp> {
+    if facts.lifecycle.silent.is_empty() {
+        return None;
+    }
+    match &standard.promise {
+        // Without a time of its own it is broken by what was known before.
+        Promise::Holds { condition, .. } => {
+            running.due.and_then(|_| facts.rests_on_silence(condition))
+        }
+        _ => facts.stilled(&facts.lifecycle.read_by_standard(standard)),
+    }
 }
 
 /// Judges one standard.
@@ -74,6 +93,10 @@ pub fn judge(facts: &Facts<'_>, standard: &Standard) -> Judgement {
         State::NotApplicable => Judgement::NotApplicable,
         State::CannotTell => Judgement::CannotTell,
         State::Running(running) if running.is_broken(facts.as_of) => {
+            // What would break only by a silence of those who tell us is not known to be broken.
+            if silenced(facts, standard, &running).is_some_and(|since| !running.was_broken(since)) {
+                return Judgement::CannotTell;
+            }
             let reasons = evidence(facts, standard, &running);
             Judgement::Breached { key: running.key, reasons }
         }

@@ -25,7 +25,7 @@ pub enum AdherenceError {
     Store(#[from] StoreError),
     /// There is more than one answer can hold.
     #[error(
-        "the journal has more than {MAX_ENTRIES} entries about standards in these days: ask for fewer"
+        "the journal has more than {MAX_ENTRIES} entries that count in these days: ask for fewer"
     )]
     TooMany,
 }
@@ -43,6 +43,12 @@ impl Span {
     pub fn new(from: Timestamp, to: Timestamp) -> Option<Span> {
         let most = SignedDuration::from_hours(24 * MAX_DAYS);
         (from < to && to.duration_since(from) <= most).then_some(Span { from, to })
+    }
+
+    /// Up to when.
+    #[must_use]
+    pub fn to(self) -> Timestamp {
+        self.to
     }
 
     /// The days in UTC, by which the journal is indexed.
@@ -69,7 +75,8 @@ pub async fn read(
     span: Span,
     now: Timestamp,
 ) -> Result<Vec<Row>, AdherenceError> {
-    let mut told = happened(store, span).await?;
+    let counts = |kind| matches!(kind, ChangeKind::Finding | ChangeKind::Met | ChangeKind::Stage);
+    let mut told = happened(store, span, counts).await?;
     let mut adherence = Adherence::new(lifecycle, by, now);
     let mut cursor: Option<String> = None;
     loop {
@@ -92,10 +99,11 @@ pub async fn read(
     Ok(adherence.rows())
 }
 
-/// The entries about standards and stages, by customer.
-async fn happened(
+/// The entries of the kinds that count, by customer.
+pub(crate) async fn happened(
     store: &Store,
     span: Span,
+    counts: impl Fn(ChangeKind) -> bool,
 ) -> Result<BTreeMap<CustomerKey, Vec<JournalEntry>>, AdherenceError> {
     let mut told: BTreeMap<CustomerKey, Vec<JournalEntry>> = BTreeMap::new();
     let mut count = 0;
@@ -105,9 +113,7 @@ async fn happened(
             let page = store.journal_of_day(&day, cursor.as_deref()).await?;
             for (key, entry) in page.items {
                 let is_asked = span.from <= entry.at && entry.at < span.to;
-                let is_told =
-                    matches!(entry.kind, ChangeKind::Finding | ChangeKind::Met | ChangeKind::Stage);
-                if is_asked && is_told {
+                if is_asked && counts(entry.kind) {
                     count += 1;
                     told.entry(key).or_default().push(entry);
                 }

@@ -1,13 +1,25 @@
 //! Bytes as they are stored: packed, and compressed where that is smaller. Billed units are bytes.
 
+use std::cell::RefCell;
+use std::io;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zstd::bulk::{Compressor, Decompressor};
 
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
 /// Nothing the pack stores unpacks to more than this: DynamoDB items end at 400 KB, and text
 /// compresses perhaps tenfold.
 const MAX_UNPACKED_BYTES: usize = 8 * 1024 * 1024;
+/// How hard zstd tries.
+const LEVEL: i32 = 3;
+
+thread_local! {
+    // Making the working memory of zstd costs more than compressing an item.
+    static COMPRESSOR: RefCell<io::Result<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL));
+    static DECOMPRESSOR: RefCell<io::Result<Decompressor<'static>>> = RefCell::new(Decompressor::new());
+}
 
 /// Bytes that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +29,7 @@ pub enum CodecError {
     UnknownForm(Option<u8>),
     /// The compression is damaged.
     #[error("stored bytes cannot be decompressed")]
-    Zstd(#[source] std::io::Error),
+    Zstd(#[source] io::Error),
     /// The packing is damaged, or of another version.
     #[error("stored bytes cannot be unpacked")]
     Postcard(#[source] postcard::Error),
@@ -29,7 +41,7 @@ pub fn shrink(bytes: &[u8]) -> Vec<u8> {
     let mut stored = vec![ZSTD];
     // Below this size the frame outweighs the gain.
     if bytes.len() >= 96
-        && let Ok(compressed) = zstd::bulk::compress(bytes, 3)
+        && let Ok(compressed) = compress(bytes)
         && compressed.len() < bytes.len()
     {
         stored.extend(compressed);
@@ -47,11 +59,23 @@ pub fn shrink(bytes: &[u8]) -> Vec<u8> {
 pub fn grow(stored: &[u8]) -> Result<Vec<u8>, CodecError> {
     match stored.split_first() {
         Some((&RAW, bytes)) => Ok(bytes.to_vec()),
-        Some((&ZSTD, bytes)) => {
-            zstd::bulk::decompress(bytes, MAX_UNPACKED_BYTES).map_err(CodecError::Zstd)
-        }
+        Some((&ZSTD, bytes)) => decompress(bytes).map_err(CodecError::Zstd),
         other => Err(CodecError::UnknownForm(other.map(|(form, _)| *form))),
     }
+}
+
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| match compressor {
+        Ok(compressor) => compressor.compress(bytes),
+        Err(error) => Err(error.kind().into()),
+    })
+}
+
+fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
+        Ok(decompressor) => decompressor.decompress(bytes, MAX_UNPACKED_BYTES),
+        Err(error) => Err(error.kind().into()),
+    })
 }
 
 /// The version of the packed types; the byte before them.
@@ -106,7 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn damaged_bytes_are_an_error() {
+    fn damaged_bytes_are_an_error_and_harm_nothing_that_follows() {
+        let text = "the same words again ".repeat(20);
+        let mut cut = shrink(text.as_bytes());
+        cut.truncate(cut.len() / 2);
+        assert!(grow(&cut).is_err());
+        assert_eq!(grow(&shrink(text.as_bytes())).unwrap(), text.as_bytes());
         assert!(grow(&[]).is_err());
         assert!(grow(&[9, 1, 2]).is_err());
         assert!(unpack::<u32>(&[RAW, 7, 1]).is_err());

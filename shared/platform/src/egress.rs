@@ -400,8 +400,8 @@ mod tests {
         let found = Resolver(Reach::ThisMachineToo).resolve_dns("localhost").await.unwrap();
         assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback));
         // And by the connector, which resolves with it.
-        let url = "https://localhost:1/x";
-        let found = Egress::public().send(&asked(url), Timestamp::UNIX_EPOCH).await;
+        let (egress, request) = (Egress::public(), asked("https://localhost:1/x"));
+        let found = egress.send(&request, Timestamp::UNIX_EPOCH).await;
         assert_eq!(found, Err(EgressError::NotPublic));
         // The system reads numbers in many ways; what they mean is what counts.
         for name in ["2130706433", "0x7f.1", "127.1"] {

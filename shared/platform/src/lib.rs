@@ -14,6 +14,8 @@ pub mod handoff;
 pub mod lambda;
 pub mod learn;
 pub mod meter;
+pub mod outcomes;
+pub mod overview;
 pub mod post;
 pub mod publish;
 pub mod settings;

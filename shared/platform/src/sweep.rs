@@ -13,14 +13,14 @@ use domain::lifecycle::Lifecycle;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::handoff::Work;
 use crate::store::{
     CustomerKey, DecisionOutcome, Decisions, PrivacyRequest, RunProgress, RunSlot, RunStart, Store,
-    StoreError, Versioned,
+    StoreError, Versioned, Watched,
 };
 use crate::telemetry::Counts;
 
@@ -31,6 +31,11 @@ const MAX_SEGMENTS: u64 = 64;
 const PARALLEL: usize = 8;
 /// A run is handed on when less than this is left of its time.
 const HAND_ON_BEFORE: Duration = Duration::from_secs(20);
+
+/// So soon after a feed was heard of again it is seen what its silence held.
+const RELEASE_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+/// The name of the run that does so.
+const RELEASE: &str = "feeds";
 
 /// What a schedule sends to its function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +60,8 @@ pub enum SweepKind {
     Due,
     /// All, to learn from their history who leaves ([`crate::learn::scheduled`]): of `score` alone.
     Learn,
+    /// All, for a picture that people look at ([`crate::overview::scheduled`]): of `comply` alone.
+    Overview,
 }
 
 /// A segment of a run, as it travels over SQS.
@@ -218,7 +225,20 @@ pub async fn handle(
 ) -> Result<SweepAnswer, SweepError> {
     let lifecycle = app.store.lifecycle().await?;
     let parents = app.store.parents(&lifecycle).await?;
-    let sweep = Sweep { app, function, decide, lifecycle: &lifecycle, parents, deadline };
+    // Before anybody is decided about, so that nobody is by a silence that nobody noticed.
+    let Watched { silent, released_at } =
+        app.store.watch_feeds(&lifecycle, app.clock.now()).await?;
+    let hearing = (!silent.is_empty()).then(|| lifecycle.hearing(&silent));
+    let sweep = Sweep {
+        app,
+        function,
+        decide,
+        lifecycle: &lifecycle,
+        hearing: hearing.as_ref().unwrap_or(&lifecycle),
+        released_at,
+        parents,
+        deadline,
+    };
     match event {
         SweepEvent::Schedule(event) => sweep.schedule(&event).await.map(SweepAnswer::Summary),
         SweepEvent::Tickets(batch) => {
@@ -271,6 +291,10 @@ struct Sweep<'a> {
     function: &'static str,
     decide: Decide,
     lifecycle: &'a Lifecycle,
+    /// The same, knowing which feeds are silent: what is decided by.
+    hearing: &'a Lifecycle,
+    /// When a feed was last heard of again.
+    released_at: Option<Timestamp>,
     /// Who may have accounts below it that count.
     parents: BTreeSet<CustomerKey>,
     deadline: Option<Instant>,
@@ -286,15 +310,34 @@ impl Sweep<'_> {
             segments: 1,
         };
         if event.sweep == SweepKind::Due {
+            self.release(&slot).await?;
             return self.due(&slot).await;
         }
+        self.all(&slot).await
+    }
+
+    /// Decides about everybody as of when a feed was heard of again, once: what its silence held
+    /// happens then, or does not. Where no run comes so soon, the next that visits all does it.
+    async fn release(&self, slot: &RunSlot) -> Result<(), SweepError> {
+        let is_fresh = |at: &Timestamp| {
+            let since = slot.at.duration_since(*at);
+            !since.is_negative() && since < RELEASE_WITHIN
+        };
+        if let Some(at) = self.released_at.filter(is_fresh) {
+            self.all(&RunSlot { schedule: RELEASE.to_owned(), at, ..slot.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Visits every customer.
+    async fn all(&self, slot: &RunSlot) -> Result<Summary, SweepError> {
         if let Some(queue) = self.app.queue.as_ref() {
             let segments = self.app.store.customers_about().await? / self.app.customers_per_segment;
             if segments > 1 {
-                return self.split(queue, &slot, segments.min(MAX_SEGMENTS)).await;
+                return self.split(queue, slot, segments.min(MAX_SEGMENTS)).await;
             }
         }
-        self.segment(&slot).await
+        self.segment(slot).await
     }
 
     async fn ticket(&self, body: &str) -> Result<(), SweepError> {
@@ -456,7 +499,7 @@ impl Sweep<'_> {
                 customer.customer.below.extend(child.map(|child| child.customer.profile));
             }
         }
-        let decide = || (self.decide)(&customer, self.lifecycle, at);
+        let decide = || (self.decide)(&customer, self.hearing, at);
         // A defect met by one customer must not keep the others from being visited.
         let decisions = catch_unwind(AssertUnwindSafe(decide)).map_err(|_| Failure::Panicked)?;
         Ok(decisions.map(|decisions| (customer, decisions)))

@@ -79,12 +79,14 @@ pub fn sort<'l>(
     lifecycle: &'l Lifecycle,
 ) -> Sorted<'l> {
     let mut labels = alert::labels(entry, customer, lifecycle);
-    labels.insert("customer".to_owned(), vec![customer_id.to_owned()]);
+    if entry.kind != ChangeKind::FeedSilent {
+        labels.insert("customer".to_owned(), vec![customer_id.to_owned()]);
+    }
     let facts = Facts::new(customer, lifecycle, entry.at);
     let arrival = |alert: &str, labels: &Labels| Arrival {
         key: key.to_owned(),
         customer: customer_id.to_owned(),
-        name: alert::name_of(customer_id, customer),
+        name: alert::whose(customer_id, entry, customer, lifecycle),
         alert: alert.to_owned(),
         headline: alert::headline(entry, &facts),
         labels: labels.clone(),
@@ -130,6 +132,13 @@ pub fn sort<'l>(
                 }
             }
         }
+        ChangeKind::FeedSilent => match to {
+            "open" => changes.push(fires(&entry.rule, grouped)),
+            _ => {
+                changes.push(Change::Ends(arrival(&entry.rule, &lasting)));
+                tells(&mut changes, grouped.filter(|route| asks_for_state(route.0)));
+            }
+        },
         ChangeKind::Handoff if to == "pending" => changes.push(fires("handoff", grouped)),
         ChangeKind::Handoff => {
             changes.push(Change::Ends(arrival("handoff", &lasting)));
@@ -164,12 +173,14 @@ pub fn sort<'l>(
         }
         ChangeKind::Checkpoint
         | ChangeKind::Release
+        | ChangeKind::Note
         | ChangeKind::Revision
         | ChangeKind::Met
         | ChangeKind::Acknowledgement
         | ChangeKind::Waiver
         | ChangeKind::Playbook
         | ChangeKind::Message => tells(&mut changes, grouped),
+        ChangeKind::Root => {}
     }
     Sorted { changes, at_once }
 }

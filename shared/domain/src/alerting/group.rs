@@ -23,7 +23,7 @@ const MAX_MEMBER_BYTES: usize = 24 * 1024;
 /// How many different sets of labels are counted apart; the rest is counted as one.
 const MAX_BUCKETS: usize = 100;
 /// The labels that alerts are counted by.
-const COUNTED: [&str; 6] = ["kind", "severity", "stage", "standard", "band", "checkpoint"];
+const COUNTED: [&str; 7] = ["kind", "severity", "stage", "standard", "band", "checkpoint", "feed"];
 
 /// Alerts that people hear of together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

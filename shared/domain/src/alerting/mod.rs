@@ -30,4 +30,6 @@ pub use mute::{GROUP_LABEL, Inhibiting, Matcher, Muted, Mutes, Silence, SilenceR
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;

@@ -152,7 +152,7 @@ impl Silence {
 pub struct Inhibiting {
     /// The index of the rule in the lifecycle file.
     pub rule: usize,
-    /// The values of the rule's `equal` labels.
+    /// The values of the rule's `equal` labels; then the feed, where it mutes what depends on one.
     pub equal: Vec<String>,
     /// Whether it would itself be muted by the rule: then it mutes only what does not mute.
     pub is_muted_too: bool,
@@ -265,7 +265,11 @@ impl Mutes<'_> {
             let equal = rule.equal.iter().zip(&source.equal).all(|(label, wanted)| {
                 value(label).and_then(|values| values.first()).map_or("", String::as_str) == wanted
             });
-            is_muted && !is_itself && equal
+            let depends = !rule.depends_on_feed
+                || value("feed").is_some_and(|feeds| {
+                    source.equal.last().is_some_and(|feed| feeds.contains(feed))
+                });
+            is_muted && !is_itself && equal && depends
         });
         source.map(|source| Muted::Inhibited { rule: source.rule })
     }
@@ -315,16 +319,18 @@ impl Inhibiting {
     pub fn that_may_mute(rules: &[Inhibit], labels: &Labels) -> Vec<Inhibiting> {
         let rules = rules.iter().enumerate().filter(|(_, rule)| !rule.is_of_customer());
         let rules = rules.filter(|(_, rule)| matches(&rule.mute, labels));
-        rules
-            .flat_map(|(rule, of)| {
-                let equal = equal_of(of, labels);
-                [false, true].map(|is_muted_too| Inhibiting {
+        let mut found = Vec::new();
+        for (rule, of) in rules {
+            let feeds = labels.get("feed").map_or(&[][..], Vec::as_slice);
+            for equal in with_feeds(of, equal_of(of, labels), feeds) {
+                found.extend([false, true].map(|is_muted_too| Inhibiting {
                     rule,
                     equal: equal.clone(),
                     is_muted_too,
-                })
-            })
-            .collect()
+                }));
+            }
+        }
+        found
     }
 }
 
@@ -349,10 +355,14 @@ impl Group {
                     values.and_then(|values| values.first()).cloned().unwrap_or_default()
                 };
                 let equal: Vec<String> = rule.equal.iter().map(value).collect();
-                if seen.insert((index, equal.clone())) {
-                    for is_muted_too in [false, true] {
-                        let equal = equal.clone();
-                        found.push(Inhibiting { rule: index, equal, is_muted_too });
+                let feeds = own.get("feed").or_else(|| counted.get("feed"));
+                let feeds = feeds.map_or(&[][..], Vec::as_slice);
+                for equal in with_feeds(rule, equal, feeds) {
+                    if seen.insert((index, equal.clone())) {
+                        for is_muted_too in [false, true] {
+                            let equal = equal.clone();
+                            found.push(Inhibiting { rule: index, equal, is_muted_too });
+                        }
                     }
                 }
             }
@@ -363,7 +373,20 @@ impl Group {
 
 fn source(index: usize, rule: &Inhibit, labels: &Labels) -> Inhibiting {
     let is_muted_too = matches(&rule.mute, labels);
-    Inhibiting { rule: index, equal: equal_of(rule, labels), is_muted_too }
+    let mut equal = equal_of(rule, labels);
+    if rule.depends_on_feed {
+        let feed = labels.get("feed").and_then(|feeds| feeds.first());
+        equal.push(feed.cloned().unwrap_or_default());
+    }
+    Inhibiting { rule: index, equal, is_muted_too }
+}
+
+/// What a rule asks for of what mutes: once for each feed, where it mutes what depends on one.
+fn with_feeds(rule: &Inhibit, equal: Vec<String>, feeds: &[String]) -> Vec<Vec<String>> {
+    match rule.depends_on_feed {
+        false => vec![equal],
+        true => feeds.iter().map(|feed| equal.iter().chain([feed]).cloned().collect()).collect(),
+    }
 }
 
 fn equal_of(rule: &Inhibit, labels: &Labels) -> Vec<String> {

@@ -185,13 +185,16 @@ impl Fired {
             ChangeKind::Checkpoint
             | ChangeKind::Handoff
             | ChangeKind::Release
+            | ChangeKind::Note
             | ChangeKind::Revision
             | ChangeKind::Met
             | ChangeKind::Acknowledgement
             | ChangeKind::Waiver
             | ChangeKind::Task
             | ChangeKind::Playbook
-            | ChangeKind::Message => false,
+            | ChangeKind::Message
+            | ChangeKind::FeedSilent
+            | ChangeKind::Root => false,
             ChangeKind::Stage => self.stages.insert(to),
             ChangeKind::Risk => self.bands.insert(to),
             ChangeKind::Finding => {

@@ -96,7 +96,7 @@ impl Node {
                 let left = left.value(row, names);
                 Truth::any(list.iter().map(|item| judge(Compare::Equal, left, item.value())))
             }
-            Node::Has(name) => Truth::from(read(row, names, *name) != Value::Missing),
+            Node::Has(name) => names.get(*name as usize).map_or(Truth::No, |name| row.has(name)),
             Node::Name(_) | Node::Constant(_) => match self.value(row, names) {
                 Value::YesNo(yes) => Truth::from(yes),
                 _ => Truth::Unknown,

@@ -31,7 +31,7 @@ pub enum Value<'a> {
 
 impl Value<'_> {
     /// The value with numbers that are not finite read as missing.
-    pub(super) fn finite(self) -> Self {
+    pub(crate) fn finite(self) -> Self {
         match self {
             Value::Number(n) if !n.is_finite() => Value::Missing,
             value => value,
@@ -60,6 +60,10 @@ pub trait Row {
             Value::Number(number) => Some(number),
             _ => None,
         }
+    }
+    /// Whether there is a value of `name`.
+    fn has(&self, name: &Name) -> Truth {
+        Truth::from(self.get(name).finite() != Value::Missing)
     }
     /// The calendar day, in the workspace's time zone, of the instant asked about.
     fn today(&self) -> Date;

@@ -9,10 +9,12 @@
 //! Invariants: mapping is a pure function of the item; nothing in an item, whatever its shape, makes
 //! it fail. How an item travelled, and whether its signature holds, is not known here.
 
+pub mod health;
 mod path;
 pub mod presets;
 mod scheme;
 mod sender;
+mod silence;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,7 @@ use serde_json::{Map, Value as Json};
 pub use path::{Path, Source, Text};
 pub use scheme::{Algorithm, Encoding, Hmac, Piece, Scheme, SecretForm, WORDS as SCHEMES};
 pub use sender::{Sender, SenderKind};
+pub use silence::{SilentFeed, SilentFeeds};
 
 use crate::event::{EventKind, id_text};
 use crate::lifecycle::Subject;

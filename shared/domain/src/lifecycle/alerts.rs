@@ -67,6 +67,8 @@ pub struct Inhibit {
     pub mute: Matchers,
     /// Labels that both have with the same values.
     pub equal: Vec<String>,
+    /// Whether only what depends on the feed that is silent is muted.
+    pub depends_on_feed: bool,
 }
 
 impl Inhibit {
@@ -79,7 +81,8 @@ impl Inhibit {
     /// What tells the rule apart from others, whichever version of the file has it.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{:?} {:?} {:?}", self.when, self.mute, self.equal)
+        let depends = if self.depends_on_feed { " feed" } else { "" };
+        format!("{:?} {:?} {:?}{depends}", self.when, self.mute, self.equal)
     }
 }
 

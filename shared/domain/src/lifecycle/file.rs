@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 pub use self::alerts::{Alerts, Escalate, Inhibit, OneOrMany, Receiver};
 pub use self::feeds::{Feed, Hmac, Members, Rule, Scheme, Texts};
@@ -30,8 +30,6 @@ pub use crate::yaml::Spanned;
 
 /// A word of the file and where it stands.
 pub type Word = Spanned<String>;
-/// Something the vocabulary has and this version does not do yet: kept to name its line.
-pub type Later = Option<Spanned<IgnoredAny>>;
 
 /// A YAML mapping in the order of the file, with the place of each key.
 #[derive(Debug)]
@@ -121,6 +119,8 @@ pub struct Workspace {
     /// Dates nobody works.
     #[serde(default)]
     pub holidays: Vec<Word>,
+    /// The currency of amounts, as `EUR`: shown beside them, never converted.
+    pub currency: Option<Word>,
 }
 
 /// What a customer is.

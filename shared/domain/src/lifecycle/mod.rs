@@ -39,7 +39,7 @@ pub use risk::band::Band;
 pub use schema::{SCHEMA_FILE, schema};
 
 use crate::expr::{Condition, Expr, Type};
-use crate::feed::Feed;
+use crate::feed::{Feed, SilentFeeds};
 use crate::measure::Measures;
 use crate::period::{Calendar, Period};
 use crate::personal::Treatment;
@@ -57,6 +57,8 @@ pub struct Lifecycle {
     pub version: Option<u64>,
     /// The company's name.
     pub name: Option<String>,
+    /// The currency of amounts, as three letters of ISO 4217, where the file names one.
+    pub currency: Option<String>,
     /// What a customer is.
     pub subject: Subject,
     /// Time zone, working days, holidays.
@@ -89,6 +91,8 @@ pub struct Lifecycle {
     pub messages_to: Option<String>,
     /// Sources of events, in the order of the file.
     pub feeds: Vec<Feed>,
+    /// Which of them are silent now; no part of the file.
+    pub silent: SilentFeeds,
     /// For whom each overlay holds, in the order of the file.
     pub(crate) overlays: Vec<Condition>,
     /// The rules with each combination of overlays: the bits of an index say which hold.
@@ -272,6 +276,8 @@ pub struct Stage {
     pub checkpoints: Vec<Checkpoint>,
     /// Playbooks that run on entry.
     pub on_enter: Vec<String>,
+    /// Whether customers here have left.
+    pub is_lost: bool,
 }
 
 impl Stage {

@@ -119,7 +119,7 @@ pub struct Notification {
     pub id: String,
     /// When it was made.
     pub at: Timestamp,
-    /// `sent`, `failed`, `acknowledged`, `silenced` or `silence_ended`.
+    /// `sent`, `failed`, `acknowledged`, `silenced`, `silence_ended`, or `muted`.
     pub what: String,
     /// The group; none of a change that was told by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

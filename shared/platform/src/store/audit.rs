@@ -1,6 +1,7 @@
 //! Reading the whole journal, as it is kept.
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use domain::journal::JournalEntry;
 
 use super::attributes::{Item, Reader, item, n, s};
@@ -15,6 +16,8 @@ pub struct JournalPlace {
     pub key: CustomerKey,
     /// The number of the place, from 1.
     pub number: u64,
+    /// The day it is listed under (`2026-03-01`, in UTC).
+    pub day: String,
     /// The entry; `None` where what is there cannot be read as one.
     pub entry: Option<JournalEntry>,
 }
@@ -44,6 +47,7 @@ impl Store {
             items.push(JournalPlace {
                 key: CustomerKey::stored(read.text("pk")?),
                 number: read.number("sk")?,
+                day: read.maybe_text("day").unwrap_or_default().to_owned(),
                 entry: entry.and_then(|entry| serde_json::from_str(entry).ok()),
             });
         }
@@ -60,16 +64,7 @@ impl Store {
         day: &str,
         cursor: Option<&str>,
     ) -> Result<Page<(CustomerKey, JournalEntry)>, StoreError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.tables.journal)
-            .index_name("day")
-            .key_condition_expression("#day = :day")
-            .expression_attribute_names("#day", "day")
-            .expression_attribute_values(":day", s(day))
-            .limit(1_000)
-            .set_exclusive_start_key(cursor_key(cursor)?);
+        let query = self.query_day(day).limit(1_000).set_exclusive_start_key(cursor_key(cursor)?);
         let output = self.one_page(query).await?;
         let mut keys = Vec::new();
         for found in output.items() {
@@ -84,37 +79,27 @@ impl Store {
         Ok(Page { items, next_cursor: cursor_text(output.last_evaluated_key) })
     }
 
-    async fn read_entries(
+    /// The keys of a day's entries, as they were decided.
+    pub(super) fn query_day(&self, day: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.tables.journal)
+            .index_name("day")
+            .key_condition_expression("#day = :day")
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_values(":day", s(day))
+    }
+
+    pub(super) async fn read_entries(
         &self,
-        mut wanted: Vec<Item>,
+        wanted: Vec<Item>,
         into: &mut Vec<(CustomerKey, JournalEntry)>,
     ) -> Result<(), StoreError> {
-        let table = &self.tables.journal;
-        let mut tries = 0;
-        while !wanted.is_empty() {
-            let request = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
-            let request = request.map_err(StoreError::call_built("BatchGetItem", table))?;
-            let output = self
-                .client
-                .batch_get_item()
-                .request_items(table, request)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(StoreError::call("BatchGetItem", table))?;
-            self.meter.add(&self.tables, Access::Read, output.consumed_capacity());
-            for found in output.responses.unwrap_or_default().into_values().flatten() {
-                let read = Reader { table: "journal", item: &found };
-                let entry = read.maybe_text("entry").and_then(|e| serde_json::from_str(e).ok());
-                let key = CustomerKey::stored(read.text("pk")?);
-                into.extend(entry.map(|entry| (key, entry)));
-            }
-            let left = output.unprocessed_keys.unwrap_or_default().into_values();
-            wanted = left.flat_map(|left| left.keys).collect();
-            tries += 1;
-            if tries > 8 && !wanted.is_empty() {
-                return Err(StoreError::Unprocessed(wanted.len()));
-            }
+        for found in self.batch_get(&self.tables.journal, wanted).await? {
+            let read = Reader { table: "journal", item: &found };
+            let entry = read.maybe_text("entry").and_then(|e| serde_json::from_str(e).ok());
+            let key = CustomerKey::stored(read.text("pk")?);
+            into.extend(entry.map(|entry| (key, entry)));
         }
         Ok(())
     }

@@ -42,8 +42,8 @@ use super::{CustomerKey, Moved, Store, StoreError, Versioned};
 const MAX_CONFLICTS: u32 = 12;
 /// How many customers a commit is sent on by.
 const MAX_HOPS: u32 = 32;
-/// How many puts of one commit are under way at once.
-const PARALLEL_PUTS: usize = 16;
+/// How many reads of one commit are under way at once.
+const PARALLEL_READS: usize = 16;
 
 /// What became of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Store {
             }
             let logged = logged.events;
             let missing = missing(&events, &logged);
-            let puts = self.put_all(key, &missing).await?;
+            let puts = self.put_events(key, &missing).await?;
             let put = missing.iter().zip(&puts).filter(|(_, put)| **put).map(|(event, _)| *event);
             put_by_us.extend(put.map(|event| sort_key(event.at, &event.id)));
             freshness = Freshness::Strong;
@@ -179,19 +179,13 @@ impl Store {
         let reads = hours.iter().map(|range| self.read_log(key, Reach::Hours(*range)));
         let reads: Vec<_> = reads.collect();
         let parts: Vec<Logged> =
-            stream::iter(reads).buffer_unordered(PARALLEL_PUTS).try_collect().await?;
+            stream::iter(reads).buffer_unordered(PARALLEL_READS).try_collect().await?;
         let mut all = Logged::default();
         for part in parts {
             all.events.extend(part.events);
             all.signposts.extend(part.signposts);
         }
         Ok(all)
-    }
-
-    /// Puts events in parallel: which of them were put.
-    async fn put_all(&self, key: &CustomerKey, events: &[&Event]) -> Result<Vec<bool>, StoreError> {
-        let puts: Vec<_> = events.iter().map(|event| self.put_event(key, event)).collect();
-        stream::iter(puts).buffered(PARALLEL_PUTS).try_collect().await
     }
 
     /// Steps 4 and 5: whether the update stood.

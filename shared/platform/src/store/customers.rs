@@ -17,6 +17,9 @@ use crate::meter::Access;
 pub(super) const DUE_SHARDS: u8 = 4;
 const USER_PREFIX: &str = "user:";
 const ERASED_PREFIX: &str = "erased:";
+const WORKSPACE_PREFIX: &str = "workspace:";
+/// The journal of the roots over all others.
+const ROOTS: &str = "audit:roots";
 
 /// The partition key of a customer.
 ///
@@ -29,7 +32,8 @@ impl CustomerKey {
     /// The customer of an account, or of a user where users are customers.
     #[must_use]
     pub fn subject(id: &str) -> CustomerKey {
-        match id.starts_with(USER_PREFIX) || id.starts_with(ERASED_PREFIX) {
+        let own = [USER_PREFIX, ERASED_PREFIX, WORKSPACE_PREFIX];
+        match own.iter().any(|own| id.starts_with(own)) || id == ROOTS {
             // An id that looks like a key of another kind is set apart from it.
             true => CustomerKey(format!("id:{id}")),
             false => CustomerKey(id.to_owned()),
@@ -45,6 +49,24 @@ impl CustomerKey {
     /// The key of a journal whose customer was erased.
     pub(super) fn erased(token: &str) -> CustomerKey {
         CustomerKey(format!("{ERASED_PREFIX}{token}"))
+    }
+
+    /// The key of the workspace's own journal: of its feeds.
+    #[must_use]
+    pub fn workspace() -> CustomerKey {
+        CustomerKey(format!("{WORKSPACE_PREFIX}feeds"))
+    }
+
+    /// The key of the journal of roots, which is no customer's.
+    #[must_use]
+    pub fn roots() -> CustomerKey {
+        CustomerKey(ROOTS.to_owned())
+    }
+
+    /// Whether this is the key of the journal of roots.
+    #[must_use]
+    pub fn is_roots(&self) -> bool {
+        self.0 == ROOTS
     }
 
     /// Whether this is the key of a journal whose customer was erased.
@@ -87,6 +109,7 @@ impl CustomerKey {
     #[must_use]
     pub fn id(&self) -> &str {
         let known = self.0.strip_prefix(USER_PREFIX).or_else(|| self.0.strip_prefix("id:"));
+        let known = known.or_else(|| self.0.strip_prefix(WORKSPACE_PREFIX));
         known.unwrap_or(&self.0)
     }
 

@@ -12,10 +12,10 @@ use domain::replay::{in_order, profile_at};
 use domain::revision::{instants, revisions};
 use jiff::Timestamp;
 
-use super::attributes::{item, n, s};
+use super::attributes::{Item, item, n, s};
 use super::customers::{CustomerUpdate, Due, Late, Parts};
 use super::findings::FindingWrites;
-use super::{Store, StoreError, Versioned};
+use super::{CustomerKey, Store, StoreError, Versioned};
 use crate::meter::Access;
 
 /// DynamoDB takes 100 writes in one transaction: the customer, and so many revisions.
@@ -313,19 +313,19 @@ impl Store {
         before: &Versioned,
         entry: &JournalEntry,
     ) -> Result<TransactWriteItem, StoreError> {
+        self.transact_entry_under(&before.key, entry)
+    }
+
+    /// The next entry of a journal.
+    pub(super) fn transact_entry_under(
+        &self,
+        key: &CustomerKey,
+        entry: &JournalEntry,
+    ) -> Result<TransactWriteItem, StoreError> {
         let table = &self.tables.journal;
-        let at = entry.at.to_string();
-        let json = serde_json::to_string(entry);
-        let json = json.map_err(|_| StoreError::Item { table: "journal", what: "entry" })?;
         let put = Put::builder()
             .table_name(table)
-            .set_item(Some(item([
-                ("pk", s(before.key.as_str())),
-                ("sk", n(entry.seq)),
-                ("day", s(&at[..10])),
-                ("at", s(at.clone())),
-                ("entry", s(json)),
-            ])))
+            .set_item(Some(entry_item(key, entry)?))
             .condition_expression("attribute_not_exists(pk)")
             .build()
             .map_err(StoreError::call_built("TransactWriteItems", table))?;
@@ -365,4 +365,18 @@ impl Store {
             },
         }
     }
+}
+
+/// An entry of a journal as it is kept.
+pub(super) fn entry_item(key: &CustomerKey, entry: &JournalEntry) -> Result<Item, StoreError> {
+    let at = entry.at.to_string();
+    let json = serde_json::to_string(entry);
+    let json = json.map_err(|_| StoreError::Item { table: "journal", what: "entry" })?;
+    Ok(item([
+        ("pk", s(key.as_str())),
+        ("sk", n(entry.seq)),
+        ("day", s(&at[..10])),
+        ("at", s(at.clone())),
+        ("entry", s(json)),
+    ]))
 }

@@ -355,6 +355,8 @@ impl Store {
         let Some(first) = entries.first() else { return Ok(()) };
         let first = Reader { table: "journal", item: first }.text("entry")?;
         let grave = CustomerKey::erased(&domain::hex(&Sha256::digest(first.as_bytes())[..16]));
+        let days = entries.iter().filter_map(|entry| entry.get("day")?.as_s().ok().cloned());
+        self.rename_in_roots(of, &grave, &days.collect()).await?;
         for entry in entries.into_iter().rev() {
             let sequence = entry
                 .get("sk")

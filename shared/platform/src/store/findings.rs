@@ -174,6 +174,7 @@ impl FindingWrites<'_> {
             | Effect::EnterBand
             | Effect::MoveByHand { .. }
             | Effect::Release(_)
+            | Effect::Note(_)
             | Effect::OpenHandoff { .. }
             | Effect::AcknowledgeHandoff(_)
             | Effect::ReachCheckpoint { .. }

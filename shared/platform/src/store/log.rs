@@ -10,10 +10,16 @@
 //! anything more for it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{
+    BatchStatementError, BatchStatementErrorCodeEnum as Refused, BatchStatementRequest,
+    DeleteRequest, ReturnConsumedCapacity, WriteRequest,
+};
 use domain::event::Event;
 use domain::fold::{HourRange, hour_of};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
@@ -26,6 +32,19 @@ use crate::meter::Access;
 /// The largest number of events one call reads back for a decision; beyond it a customer's log is
 /// read page by page anyway, this is how many items one page asks for.
 const PAGE: i32 = 1_000;
+
+/// The API operation that puts several events.
+const INSERT: &str = "BatchExecuteStatement";
+/// How many such batches of one commit are under way at once.
+const PARALLEL_BATCHES: usize = 4;
+/// How long each attempt at a batch waits first. What the SDK repeats is the call; what the table was
+/// too busy for is told for each statement of a call that succeeded.
+const INSERT_WAITS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(25),
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+];
 
 /// The attribute of a signpost: when its event counts, in milliseconds since the epoch.
 const ELSEWHERE: &str = "elsewhere";
@@ -83,6 +102,36 @@ pub(super) fn event_item(key: &CustomerKey, event: &Event, retention_days: u32) 
         ("b", b(codec::shrink(&body))),
         ("expires", n(expires)),
     ])
+}
+
+/// The statement that puts an item where none is; it fails where one is.
+fn insert(table: &str, item: Item) -> Result<BatchStatementRequest, BuildError> {
+    let (names, values): (Vec<String>, Vec<_>) = item.into_iter().unzip();
+    let fields: Vec<String> = names.iter().map(|name| format!("'{name}': ?")).collect();
+    BatchStatementRequest::builder()
+        .statement(format!("INSERT INTO \"{table}\" VALUE {{{}}}", fields.join(", ")))
+        .set_parameters(Some(values))
+        .build()
+}
+
+/// Whether a statement that failed so may succeed a moment later.
+fn may_pass(error: &BatchStatementError) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            Refused::InternalServerError
+                | Refused::ProvisionedThroughputExceeded
+                | Refused::RequestLimitExceeded
+                | Refused::ThrottlingError
+                | Refused::TransactionConflict
+        )
+    )
+}
+
+fn refused(table: &str, error: &BatchStatementError) -> StoreError {
+    let code = error.code().map_or("unknown", Refused::as_str).to_owned();
+    let source = error.message().unwrap_or_default().into();
+    StoreError::Call { operation: INSERT, table: table.to_owned(), code, source }
 }
 
 /// The instant that a signpost tells; `None` for an event.
@@ -228,12 +277,30 @@ impl Store {
         self.log(key, Reach::Whole).await
     }
 
-    /// Puts an event unless its id is there already: whether it was put.
-    pub(super) async fn put_event(
+    /// Puts events, each unless its id is there already: which were put, in their order. No id may be
+    /// there twice.
+    ///
+    /// Several go in batches of PartiQL inserts, which are conditional as a batch of puts is not, are
+    /// billed the same, and take the request, the signature and the answer of one call.
+    ///
+    /// # Errors
+    /// When an event could not be put. Others may have been.
+    pub(super) async fn put_events(
         &self,
         key: &CustomerKey,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
+        events: &[&Event],
+    ) -> Result<Vec<bool>, StoreError> {
+        if let [event] = events {
+            return Ok(vec![self.put_event(key, event).await?]);
+        }
+        let batches = events.chunks(BATCH).map(|batch| self.insert(key, batch));
+        let batches: Vec<_> = batches.collect();
+        let put: Vec<Vec<bool>> =
+            stream::iter(batches).buffered(PARALLEL_BATCHES).try_collect().await?;
+        Ok(put.concat())
+    }
+
+    async fn put_event(&self, key: &CustomerKey, event: &Event) -> Result<bool, StoreError> {
         let table = &self.tables.events;
         let put = self
             .client
@@ -245,6 +312,46 @@ impl Store {
             .send()
             .await;
         self.stood("PutItem", table, put.map(|output| output.consumed_capacity))
+    }
+
+    /// At most [`BATCH`] events in one call. What the table was too busy for is sent again.
+    async fn insert(&self, key: &CustomerKey, events: &[&Event]) -> Result<Vec<bool>, StoreError> {
+        let table = &self.tables.events;
+        let mut put = vec![true; events.len()];
+        let mut left: Vec<usize> = (0..events.len()).collect();
+        for wait in INSERT_WAITS {
+            tokio::time::sleep(wait).await;
+            let statements = left
+                .iter()
+                .map(|at| insert(table, event_item(key, events[*at], self.event_retention_days)));
+            let statements = statements.collect::<Result<Vec<_>, _>>();
+            let output = self
+                .client
+                .batch_execute_statement()
+                .set_statements(Some(statements.map_err(StoreError::call_built(INSERT, table))?))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(StoreError::call(INSERT, table))?;
+            self.meter.add(&self.tables, Access::Write, output.consumed_capacity());
+            if output.responses().len() != left.len() {
+                return Err(StoreError::Item { table: "events", what: "the answer to its insert" });
+            }
+            let mut again = Vec::new();
+            for (at, answer) in left.into_iter().zip(output.responses()) {
+                match answer.error() {
+                    None => {}
+                    Some(error) if error.code() == Some(&Refused::DuplicateItem) => put[at] = false,
+                    Some(error) if may_pass(error) => again.push(at),
+                    Some(error) => return Err(refused(table, error)),
+                }
+            }
+            left = again;
+            if left.is_empty() {
+                return Ok(put);
+            }
+        }
+        Err(StoreError::Unprocessed(left.len()))
     }
 
     /// Deletes events by their sort keys.

@@ -215,6 +215,8 @@ impl Store {
             let read = Reader { table: "control", item: &found };
             let ids: Vec<String> = read.unpack("ids")?;
             let failed = self.erase_part(request.subject, &found, &ids, &erasure).await?;
+            // It may name them; the next one does not.
+            self.forget_overview().await?;
             // Whoever deletes the part counts it.
             if self.delete_control(&parts_of(id), read.text("sk")?).await? {
                 self.count_part(id, ids.len() as u64, failed).await?;

@@ -1,12 +1,11 @@
 //! Reading for people: lists with cursors.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, Select};
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use domain::journal::JournalEntry;
 
 use super::attributes::{Item, Reader, item, s};
 use super::{CustomerKey, LoggedEvent, Store, StoreError, Versioned};
-use crate::meter::Access;
 
 /// A part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,31 +142,10 @@ impl Store {
         let table = &self.tables.customers;
         let mut found: std::collections::HashMap<CustomerKey, Versioned> = Default::default();
         for chunk in keys.chunks(100) {
-            let mut wanted: Vec<Item> =
-                chunk.iter().map(|key| item([("pk", s(key.as_str()))])).collect();
-            let mut tries = 0;
-            while !wanted.is_empty() {
-                let request = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
-                let request = request.map_err(StoreError::call_built("BatchGetItem", table))?;
-                let output = self
-                    .client
-                    .batch_get_item()
-                    .request_items(table, request)
-                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                    .send()
-                    .await
-                    .map_err(StoreError::call("BatchGetItem", table))?;
-                self.meter.add(&self.tables, Access::Read, output.consumed_capacity());
-                for item in output.responses.unwrap_or_default().into_values().flatten() {
-                    let customer = Versioned::from_item(&item)?;
-                    found.insert(customer.key.clone(), customer);
-                }
-                let left = output.unprocessed_keys.unwrap_or_default().into_values();
-                wanted = left.flat_map(|left| left.keys).collect();
-                tries += 1;
-                if tries > 8 && !wanted.is_empty() {
-                    return Err(StoreError::Unprocessed(wanted.len()));
-                }
+            let wanted = chunk.iter().map(|key| item([("pk", s(key.as_str()))]));
+            for item in self.batch_get(table, wanted.collect()).await? {
+                let customer = Versioned::from_item(&item)?;
+                found.insert(customer.key.clone(), customer);
             }
         }
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())

@@ -19,7 +19,7 @@ const SENDERS: &str = "sender";
 /// How often a process writes what it knows of a sender.
 const FLUSH_EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// For how many hours counts are kept, the present one included.
-const HOURS_KEPT: i64 = 25;
+pub(super) const HOURS_KEPT: i64 = 25;
 /// How many senders a process gathers counts of.
 const MAX_GATHERED: usize = 1_000;
 /// How many counts that are too old one write takes away.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use super::{Entries, Later, Word};
+use super::{Entries, Word};
 
 use crate::yaml::Spanned;
 
@@ -74,10 +74,9 @@ pub struct Inhibit {
     /// Labels that both have with the same values.
     #[serde(default)]
     pub equal: Vec<Word>,
-    /// Of the feeds that a customer depends on.
+    /// `depends_on_feed`: only what depends on the feed that is silent is muted.
     #[serde(rename = "where")]
-    #[schemars(skip)]
-    pub depends: Later,
+    pub depends: Option<Word>,
 }
 
 /// One word or a list of them.

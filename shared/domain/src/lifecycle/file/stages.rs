@@ -40,6 +40,9 @@ pub struct Stage {
     pub checkpoints: Entries<Checkpoint>,
     /// How long a customer who left must stay away.
     pub cool_down: Option<Word>,
+    /// Customers in this stage have left: they count as lost, and nobody looks after their risk.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Who takes a customer over on entry.

@@ -16,7 +16,8 @@ const DEFAULT_WAIT: i64 = 30;
 const DEFAULT_INTERVAL: i64 = 300;
 const DEFAULT_REPEAT: Period = Period::Elapsed(4 * HOUR);
 /// The labels that are no traits.
-const LABELS: [&str; 13] = [
+const LABELS: [&str; 14] = [
+    "feed",
     "kind",
     "severity",
     "stage",
@@ -57,8 +58,14 @@ struct Names<'a> {
     traits: &'a [Trait],
 }
 
+/// What a rule may ask for beside labels.
+const DEPENDS_ON_FEED: &str = "depends_on_feed";
+/// The kind of what is told of a feed.
+const FEED_SILENT: &str = "feed_silent";
+
 /// Kinds of decisions that a route may name.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
+    FEED_SILENT,
     "stage",
     "risk",
     "finding",
@@ -372,7 +379,16 @@ impl Loader<'_> {
     }
 
     fn inhibit(&mut self, rule: &file::Inhibit, names: &Names<'_>) -> Inhibit {
-        self.refuse(&rule.depends, "where");
+        if let Some(word) = &rule.depends {
+            self.find(word, &Known { kind: "such dependence", names: vec![DEPENDS_ON_FEED] });
+            let kinds = rule.when.0.iter().find(|(label, _)| label.value == "kind");
+            let is_of_feeds = kinds
+                .is_some_and(|(_, kinds)| kinds.0.iter().all(|kind| kind.value == FEED_SILENT));
+            if !is_of_feeds {
+                self.error(&word.referenced, "only on a silent feed does something depend").help =
+                    Some(format!("write `when: {{ kind: {FEED_SILENT} }}`"));
+            }
+        }
         for (label, values) in rule.when.0.iter().chain(&rule.mute.0) {
             self.label(label, Some(values), names);
         }
@@ -388,6 +404,7 @@ impl Loader<'_> {
             when: matchers(&rule.when),
             mute: matchers(&rule.mute),
             equal: rule.equal.iter().map(text).collect(),
+            depends_on_feed: rule.depends.is_some(),
         }
     }
 
@@ -404,6 +421,7 @@ impl Loader<'_> {
                 let segments = names.file.segments.0.iter();
                 ("segment", segments.map(|(name, _)| name.value.as_str()).collect())
             }
+            "feed" => ("feed", names_of(&names.file.feeds)),
             "playbook" => ("playbook", names_of(&names.file.playbooks)),
             "purpose" => ("purpose", purposes(names.file)),
             "state" => ("state", STATES.to_vec()),

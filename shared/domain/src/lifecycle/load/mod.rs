@@ -31,6 +31,7 @@ use super::names::{MAX_NAMES, Slot, declare};
 use super::{Lifecycle, MAX_FILE_BYTES, Metric, MetricKind, Promise, Rules, Subject};
 use crate::checkpoint::CHECKPOINT_DAYS;
 use crate::expr::{self, Condition, ConditionSource, Expected, Expr, Problem, Scope, Type};
+use crate::feed::SilentFeeds;
 use crate::measure::Measures;
 use crate::period::{Calendar, DAY, Period, parse_workdays};
 use crate::yaml::{self, Location};
@@ -105,6 +106,7 @@ impl<'a> Loader<'a> {
             _ => {}
         }
         let calendar = self.calendar(&file.workspace);
+        let currency = self.currency(&file.workspace);
         let subject = file.subject.as_ref().map_or(Subject::Account, |subject| subject.value);
         let traits = self.traits(file);
         self.traits = traits.iter().map(|declared| declared.name.clone()).collect();
@@ -162,6 +164,7 @@ impl<'a> Loader<'a> {
             hash: crate::hex(&Sha256::digest(self.source.as_bytes())),
             version: None,
             name: file.workspace.name.clone(),
+            currency,
             subject,
             calendar,
             traits,
@@ -178,6 +181,7 @@ impl<'a> Loader<'a> {
             playbooks: base.playbooks,
             messages_to,
             feeds,
+            silent: SilentFeeds::default(),
             overlays: applies,
             rules,
             variants,
@@ -260,13 +264,6 @@ impl<'a> Loader<'a> {
             let diagnostic = self.at(problem.span, problem.message);
             diagnostic.label = problem.label;
             diagnostic.help = problem.help;
-        }
-    }
-
-    fn refuse(&mut self, later: &file::Later, word: &str) {
-        if let Some(present) = later {
-            self.error(&present.referenced, format!("`{word}` is not supported yet")).help =
-                Some("remove it for now; nothing in a lifecycle file is silently ignored".into());
         }
     }
 
@@ -424,6 +421,17 @@ impl<'a> Loader<'a> {
             }
         }
         Calendar::new(zone, workdays, holidays)
+    }
+
+    fn currency(&mut self, workspace: &file::Workspace) -> Option<String> {
+        let word = workspace.currency.as_ref()?;
+        let is_code = word.value.len() == 3 && word.value.bytes().all(|b| b.is_ascii_uppercase());
+        if !is_code {
+            let message = format!("`{}` is no currency", word.value);
+            self.error(&word.referenced, message).help =
+                Some("write its three letters, as `EUR` or `USD`".into());
+        }
+        Some(word.value.clone())
     }
 }
 

@@ -123,6 +123,7 @@ impl Loader<'_> {
                 }),
                 checkpoints: self.checkpoints(written),
                 on_enter: written.on_enter.iter().map(text).collect(),
+                is_lost: written.lost,
             });
         }
         stages
