@@ -80,6 +80,8 @@ SEEDS = [
     Seed("computed key", "  EventsTable:", "{ AttributeName: sk, KeyType: RANGE }", "{ AttributeName: !Ref LogLevel, KeyType: RANGE }", "KeySchema is computed"),
     Seed("topic key that alarms may not use", "  UrgentTopic:", "!Ref TopicKey", "alias/aws/sns", "alarms could not reach it"),
     Seed("open read route", "  ConsoleRoute:", "AuthorizationType: AWS_IAM", "AuthorizationType: NONE", "want AWS_IAM"),
+    Seed("pages for everybody", "  PagesRoute:", "AuthorizationType: JWT", "AuthorizationType: NONE", "want JWT"),
+    Seed("pages whose token nobody looks at", "  PagesRoute:", "AuthorizerId: !Ref PagesAuthorizer", "AuthorizerId: !Ref HttpApi", "no authorizer of this template"),
     Seed("personal data in the access log", "  ApiStage:", "$context.routeKey", "$context.path", "may be personal data"),
     Seed("free parameter", "  Architecture:", "    AllowedValues: [arm64, x86_64]\n", "", "takes anything"),
     Seed("fixed name", "  TeamTopic:", "    Properties:\n", "    Properties:\n      TopicName: team\n", "TopicName is fixed"),
