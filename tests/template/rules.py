@@ -104,8 +104,8 @@ def schedule_input_faults(properties: dict[str, Any]) -> Iterator[str]:
         yield f"Input needs scheduled_time {SCHEDULED_TIME}: it is the run's now"
     if message.get("schedule") != properties.get("Name"):
         yield f"Input's schedule is {message.get('schedule')}, its Name {properties.get('Name')}"
-    if message.get("sweep") not in ("due", "all", "learn"):
-        yield f"Input's sweep is {message.get('sweep')}, want due, all or learn"
+    if message.get("sweep") not in ("due", "all", "learn", "overview"):
+        yield f"Input's sweep is {message.get('sweep')}, want due, all, learn or overview"
 
 
 @rule
@@ -514,9 +514,11 @@ def topics_are_encrypted_and_reachable(stack: Stack) -> Iterator[str]:
 def routes_are_guarded(stack: Stack) -> Iterator[str]:
     for name, properties in stack.of_type("ApiGatewayV2::Route"):
         path = properties["RouteKey"].split(" ")[-1]
-        wanted = "NONE" if path.startswith("/v1/") else GUARD
+        wanted = "NONE" if path.startswith("/v1/") else GUARD if path.startswith("/api/") else "JWT"
         if properties.get("AuthorizationType") != wanted:
             yield f"{name}: AuthorizationType of {path} is {properties.get('AuthorizationType')}, want {wanted}"
+        if wanted == "JWT" and stack.resources.get(target(properties.get("AuthorizerId")) or "", {}).get("Type") != "AWS::ApiGatewayV2::Authorizer":
+            yield f"{name}: no authorizer of this template looks at the token"
     for name, properties in function_integrations(stack):
         if properties.get("PayloadFormatVersion") != "2.0":
             yield f"{name}: PayloadFormatVersion is not \"2.0\""

@@ -83,6 +83,8 @@ SEEDS = [
     Seed("open function URL", "  ConsoleUrl:", "AuthType: AWS_IAM", "AuthType: NONE", "ConsoleUrl: AuthType is NONE"),
     Seed("table that may be deleted", "  EventsTable:", "DeletionProtectionEnabled: true", "DeletionProtectionEnabled: false", "EventsTable: has no deletion protection"),
     Seed("tickets that wait unnoticed", "  ScoreTicketsLate:", "!GetAtt ScoreTickets.", "!GetAtt ComplyTickets.", "ScoreTickets: no alarm on tickets that wait"),
+    Seed("pages for everybody", "  PagesRoute:", "AuthorizationType: JWT", "AuthorizationType: NONE", "want JWT"),
+    Seed("pages whose token nobody looks at", "  PagesRoute:", "AuthorizerId: !Ref JwtAuthorizer", "AuthorizerId: !Ref HttpApi", "no authorizer of this template"),
     Seed("personal data in the access log", "  ApiStage:", "$context.routeKey", "$context.path", "may be personal data"),
     Seed("free parameter", "  Architecture:", "    AllowedValues: [arm64, x86_64]\n", "", "takes anything"),
     Seed("fixed name", "  TeamTopic:", "    Properties:\n", "    Properties:\n      TopicName: team\n", "TopicName is fixed"),

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::by_hand::{read, who};
 use crate::gateway::Caller;
-use crate::problem::{ActionErrors, Errors, ItemErrors, Problem};
+use crate::problem::{ActionErrors, Errors, Problem};
 
 /// The lifecycle file that is active.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -103,7 +103,7 @@ pub(crate) struct Rollback {
     path = "/api/lifecycle/rollback",
     tag = "workspace",
     request_body = Rollback,
-    responses((status = 200, description = "The active file.", body = ActiveLifecycle), Errors, ItemErrors, ActionErrors)
+    responses((status = 200, description = "The active file.", body = ActiveLifecycle), Errors, ActionErrors)
 )]
 pub(crate) async fn rollback(
     State(app): State<Arc<App>>,
@@ -119,9 +119,10 @@ pub(crate) async fn rollback(
         text.parse::<u64>().map_err(|_| Problem::bad("invalid_version", detail))
     };
     let (version, active) = (number(&asked.version)?, number(&asked.active)?);
-    let found = app.store.configuration_version(version).await?.ok_or_else(|| {
-        Problem::not_found("version_not_found", format!("there is no version {version}"))
-    })?;
+    let found =
+        app.store.configuration_version(version).await?.ok_or_else(|| {
+            Problem::bad("unknown_version", format!("there is no version {version}"))
+        })?;
     if let Err(found) = domain::lifecycle::load(&found.source) {
         let first = found.first().map_or_else(String::new, |found| found.message.clone());
         let detail = format!("version {version} can no longer be used: {first}");
