@@ -206,7 +206,7 @@ async fn a_task_opens_with_its_stage_runs_late_is_escalated_and_closes_with_its_
     assert_eq!(world.run(SweepFunction::Comply, SweepKind::All, day(8)).await, 0);
     let written: f64 = world.pack.capacity().iter().map(|row| row.write_units).sum();
     let runs_only = written - written.floor();
-    assert!(runs_only == 0.0 && written <= 4.0, "the run's own marks only: {written}");
+    assert!(runs_only == 0.0 && written <= 6.0, "the run's own marks and a root only: {written}");
 
     world.night(day(10)).await;
     assert_eq!(world.tasks("state=overdue").await, ["acme rescue.call overdue csm"]);

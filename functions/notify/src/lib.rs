@@ -180,10 +180,7 @@ pub async fn handle<P: Publish>(app: &App<P>, event: StreamEvent) -> Result<Answ
         );
         answer.failures.failures = vec![FailedMessage { id: failed.record }];
     }
-    let due: Vec<String> = match touched.is_empty() {
-        true => Vec::new(),
-        false => touched.into_iter().collect(),
-    };
+    let due: Vec<String> = touched.into_iter().collect();
     answer.published += known.settling(&app.store).await?.settle_all(app, &due, Late::Leave).await;
     Ok(answer)
 }
