@@ -264,6 +264,46 @@ mod tests {
     }
 
     #[test]
+    fn a_token_opens_the_api_as_far_as_its_role_goes() {
+        let call = |method: &str, path: &str, authorizer: serde_json::Value| {
+            let event = serde_json::json!({
+                "version": "2.0", "routeKey": "ANY /api/{proxy+}", "rawPath": path,
+                "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
+                "requestContext": {
+                    "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
+                    "timeEpoch": 1, "http": {"method": method, "path": path, "protocol": "HTTP/1.1"},
+                    "authorizer": authorizer,
+                },
+            });
+            let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+            refused(&request).map(|problem| (problem.status, problem.code))
+        };
+        let token = |role: &str| {
+            let claims = serde_json::json!({"sub": "kim", "lifecycle_role": role});
+            serde_json::json!({"jwt": {"claims": claims, "scopes": null}})
+        };
+        let no = Some((403, "role_needed"));
+        for (method, path, allowed_from) in [
+            ("GET", "/api/customers", Role::Viewer),
+            ("POST", "/api/customers/a/move", Role::Operator),
+            ("DELETE", "/api/customers/a/move", Role::Operator),
+            ("POST", "/api/quarantine/1/replay", Role::Operator),
+            ("DELETE", "/api/quarantine/1", Role::Admin),
+            ("GET", "/api/privacy/export/a", Role::Admin),
+            ("POST", "/api/privacy/requests", Role::Admin),
+            ("POST", "/api/lifecycle/rollback", Role::Admin),
+        ] {
+            for role in Role::ALL {
+                let expected = if role >= allowed_from { None } else { no };
+                assert_eq!(call(method, path, token(role.as_str())), expected, "{role:?} {path}");
+            }
+            assert_eq!(call(method, path, token("owner")), no, "{path}");
+            let iam = serde_json::json!({"iam": {"userArn": "arn:aws:iam::1:user/kim"}});
+            assert_eq!(call(method, path, iam), None, "its policy says what it may do");
+        }
+    }
+
+    #[test]
     fn who_the_gateway_has_checked_is_known() {
         let event = serde_json::json!({
             "version": "2.0", "routeKey": "POST /api/{proxy+}", "rawPath": "/api/customers/a/move",
