@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 import urllib.request
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 # Before a client is loaded: nothing for this machine goes through a proxy of somebody else's.
 os.environ["NO_PROXY"] = "127.0.0.1"
@@ -38,10 +38,10 @@ class Checks:
 
 
 @contextlib.contextmanager
-def running(binary: str, folder: str) -> Iterator[str]:
-    """The address of a `lifecycle dev` that runs with the preset, in a folder of its own."""
+def running(binary: str, folder: str, options: Sequence[str] = ("--memory",)) -> Iterator[str]:
+    """The address of a `lifecycle dev` that runs in a folder of its own; without options, with the preset."""
     program = str(pathlib.Path(binary).resolve())
-    command = [program, "dev", "--port", "0", "--memory", "--json", "--write-key", WRITE_KEY]
+    command = [program, "dev", "--port", "0", "--json", "--write-key", WRITE_KEY, *options]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
