@@ -134,8 +134,9 @@ enum Plan {
     Calm,
     /// The call of this number, counted from 0.
     One { number: usize, fault: Fault },
-    /// Each call with so many chances in a hundred, with any fault, drawn from this state.
-    Storm { state: u64, percent: u64 },
+    /// Each call with so many chances in a hundred, with any fault, drawn from this state; and the
+    /// process dies at one with so many chances in a thousand.
+    Storm { state: u64, percent: u64, deaths: u64 },
 }
 
 #[derive(Debug)]
@@ -143,6 +144,8 @@ struct Seen {
     plan: Plan,
     calls: usize,
     injected: Vec<(String, Fault)>,
+    /// Whether the process is dead: no call of it arrives any more.
+    is_dead: bool,
 }
 
 /// The faults of one or more clients. Clones share them.
@@ -163,7 +166,7 @@ pub enum Attempts {
 
 impl Default for Faults {
     fn default() -> Faults {
-        let seen = Seen { plan: Plan::Calm, calls: 0, injected: Vec::new() };
+        let seen = Seen { plan: Plan::Calm, calls: 0, injected: Vec::new(), is_dead: false };
         Faults { inner: Builder::new().build_http(), seen: Arc::new(Mutex::new(seen)) }
     }
 }
@@ -196,8 +199,20 @@ impl Faults {
 
     /// Lets each call fail with so many chances in a hundred. The same seed draws the same faults.
     pub fn storm(&self, seed: u64, percent: u64) {
+        self.deadly_storm(seed, percent, 0);
+    }
+
+    /// [`Self::storm`], in which the process dies at a call, before or after it is carried out, with so
+    /// many chances in a thousand. Until [`Self::revive`] no further call of it arrives.
+    pub fn deadly_storm(&self, seed: u64, percent: u64, deaths: u64) {
         // An odd multiplier keeps seeds apart; zero would stay zero for ever.
-        self.begin(Plan::Storm { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, percent });
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        self.begin(Plan::Storm { state, percent, deaths });
+    }
+
+    /// Lets the next process live: whether the one before had died.
+    pub fn revive(&self) -> bool {
+        std::mem::take(&mut self.seen().is_dead)
     }
 
     /// Lets no call fail from now on. Answers what was injected since the plan began.
@@ -213,7 +228,8 @@ impl Faults {
 
     fn begin(&self, plan: Plan) -> Vec<(String, Fault)> {
         let mut seen = self.seen();
-        let before = std::mem::replace(&mut *seen, Seen { plan, calls: 0, injected: Vec::new() });
+        let fresh = Seen { plan, calls: 0, injected: Vec::new(), is_dead: false };
+        let before = std::mem::replace(&mut *seen, fresh);
         before.injected
     }
 
@@ -226,10 +242,21 @@ impl Faults {
         let mut seen = self.seen();
         let number = seen.calls;
         seen.calls += 1;
+        if seen.is_dead {
+            return Some(Fault::LostRequest);
+        }
+        if let Plan::Storm { state, deaths, .. } = &mut seen.plan
+            && *deaths > 0
+            && draw(state) % 1_000 < *deaths
+        {
+            let side = [Fault::LostRequest, Fault::LostAnswer][usize::from(draw(state) % 2 == 0)];
+            seen.is_dead = true;
+            return Some(side);
+        }
         let fault = match &mut seen.plan {
             Plan::Calm => None,
             Plan::One { number: chosen, fault } => (*chosen == number).then_some(*fault),
-            Plan::Storm { state, percent } => {
+            Plan::Storm { state, percent, .. } => {
                 let is_hit = draw(state) % 100 < *percent;
                 let any = usize::try_from(draw(state)).unwrap_or_default() % Fault::ALL.len();
                 is_hit.then_some(Fault::ALL[any])

@@ -6,6 +6,8 @@ pub mod door;
 pub mod faults;
 pub mod queue;
 pub mod runtime_api;
+pub mod scenario;
+pub mod sender;
 pub mod stack;
 
 /// A recording under `fixtures/recorded`.

@@ -11,21 +11,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use domain::facts::Facts;
 use domain::lifecycle::Lifecycle;
 use ingest::App;
 use jiff::{SignedDuration, Timestamp};
-use lambda_runtime::{Context, LambdaEvent};
 use lifecycle::clock::LocalClock;
 use platform::store::QuarantineFilter;
 use platform::{CustomerKey, Store};
-use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use tests::faults::{Attempts, Fault, Faults};
-use tests::stack::{Stack, WRITE_KEY};
-use tower::ServiceExt as _;
+use tests::sender::{Way, batch, deliver};
+use tests::stack::Stack;
 
 const SOURCE: &str = "
 version: 1
@@ -47,14 +44,6 @@ const PAUSE: SignedDuration = SignedDuration::from_mins(70);
 
 fn now() -> Timestamp {
     "2026-11-22T06:00:00Z".parse().unwrap()
-}
-
-/// How a delivery comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Http,
-    Queue,
-    Bus,
 }
 
 /// Calls under a name of their own, so that many deliveries share one stack.
@@ -112,7 +101,9 @@ impl World {
         let clock = LocalClock::manual(now());
         let mut process = self.process(&clock, attempts);
         for attempt in 1..=MAX_ATTEMPTS {
-            if let Some((accepted, duplicates)) = deliver(&process, delivery).await {
+            if let Some((accepted, duplicates)) =
+                deliver(&process, delivery.way, &delivery.calls).await
+            {
                 return (attempt, accepted, duplicates);
             }
             clock.set(Some(clock.now() + PAUSE));
@@ -183,74 +174,6 @@ impl World {
         assert_eq!((sent, accepted, duplicates), (1, 0, total - rejected), "{name}: {injected:?}");
         assert_eq!(self.held(name, delivery).await, *expected, "{name}: {injected:?}: sent again");
         injected.len()
-    }
-}
-
-struct Reply {
-    status: StatusCode,
-    retry_after: Option<String>,
-    body: Json,
-}
-
-async fn batch(app: &Arc<App>, calls: &Json) -> Reply {
-    let request = Request::post("/v1/batch").header("x-write-key", WRITE_KEY);
-    let request = request.body(Body::from(json!({"batch": calls}).to_string())).unwrap();
-    let response = ingest::router(Arc::clone(app)).oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let body = to_bytes(body, usize::MAX).await.unwrap();
-    let retry_after = parts.headers.get("retry-after");
-    let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
-    let body = serde_json::from_slice(&body).unwrap();
-    Reply { status: parts.status, retry_after, body }
-}
-
-/// One attempt: how many calls were new and how many there already; `None` when its sender is to
-/// try again.
-async fn deliver(app: &Arc<App>, delivery: &Delivery) -> Option<(u64, u64)> {
-    let calls = Json::from(delivery.calls.clone());
-    match delivery.way {
-        Way::Http => {
-            let reply = batch(app, &calls).await;
-            let number = |name: &str| reply.body[name].as_u64().unwrap();
-            match reply.status {
-                StatusCode::OK => Some((number("accepted"), number("duplicates"))),
-                StatusCode::SERVICE_UNAVAILABLE => {
-                    let seconds: u32 = reply.retry_after.unwrap().parse().unwrap();
-                    assert!((1..=300).contains(&seconds), "Retry-After: {seconds}");
-                    assert_eq!(reply.body["code"], "not_stored");
-                    None
-                }
-                other => panic!("answered {other}: {}", reply.body),
-            }
-        }
-        Way::Queue => {
-            let record = |call: &Json| {
-                let id = format!("record of {call}");
-                json!({"messageId": id, "eventSource": "aws:sqs", "body": call.to_string()})
-            };
-            let records: Vec<Json> = delivery.calls.iter().map(record).collect();
-            let answer = invoke(app, &json!({"Records": records})).await?;
-            let failures = answer.body["batchItemFailures"].as_array().unwrap();
-            let counts = answer.counts;
-            failures.is_empty().then_some((counts.accepted, counts.duplicates))
-        }
-        Way::Bus => {
-            let answer = invoke(app, &delivery.calls[0]).await?;
-            Some((answer.counts.accepted, answer.counts.duplicates))
-        }
-    }
-}
-
-/// An invocation that fails is delivered again.
-async fn invoke(app: &Arc<App>, event: &Json) -> Option<ingest::Answer> {
-    let payload = RawValue::from_string(event.to_string()).unwrap();
-    let event = LambdaEvent { payload, context: Context::default() };
-    match ingest::respond(app, event).await {
-        Ok(answer) => Some(answer),
-        Err(error) => {
-            assert!(error.retryable(), "{error}");
-            None
-        }
     }
 }
 
