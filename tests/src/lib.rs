@@ -4,6 +4,7 @@ pub mod binaries;
 pub mod crash;
 pub mod door;
 pub mod faults;
+pub mod measure;
 pub mod queue;
 pub mod runtime_api;
 pub mod scenario;

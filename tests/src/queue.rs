@@ -58,6 +58,12 @@ impl LocalQueue {
         aws_sdk_sqs::Client::from_conf(config)
     }
 
+    /// Where it is served.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// The address a message is sent to.
     #[must_use]
     pub fn url(&self) -> String {

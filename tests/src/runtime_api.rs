@@ -317,8 +317,18 @@ pub struct Function {
 impl Function {
     /// Starts the binary with Lambda's environment and `config`'s, and nothing of the test's own.
     pub async fn spawn(binary: &Path, config: FunctionConfig) -> std::io::Result<Function> {
+        Function::spawn_with(binary, &[], config).await
+    }
+
+    /// [`Self::spawn`] with arguments, as an interpreter needs them.
+    pub async fn spawn_with(
+        binary: &Path,
+        arguments: &[&str],
+        config: FunctionConfig,
+    ) -> std::io::Result<Function> {
         let api = RuntimeApi::start(config.timeout).await?;
         let mut process = Command::new(binary)
+            .args(arguments)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", api.address())
             .env("AWS_LAMBDA_FUNCTION_NAME", &config.name)
@@ -352,6 +362,11 @@ impl Function {
             outcome = self.api.invoke_within(timeout, event) => outcome,
             status = self.exited() => Err(InvocationError::Exited(status)),
         }
+    }
+
+    /// The process, as the system numbers it.
+    pub fn pid(&self) -> u32 {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
     }
 
     /// From the start of the process to its first request for an event.
