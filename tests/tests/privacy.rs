@@ -478,6 +478,7 @@ async fn on_aws_a_request_goes_through_the_queue_of_comply() {
         clock,
         queue: Some(TicketQueue { client: queue.client(), url: queue.url() }),
         customers_per_segment: 1,
+        vault: None,
     };
     let mut states = Vec::new();
     while let Some(body) = queue.take() {
