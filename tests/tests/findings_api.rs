@@ -60,7 +60,8 @@ impl World {
     async fn happens(&self, customer: &str, at: Timestamp, body: Json) {
         self.pack.clock.set(Some(at.max(self.pack.clock.now())));
         let Json::Object(body) = body else { panic!("a call is an object") };
-        let id = format!("{customer}-{at}-{}", body["type"]);
+        let what = body.get("event").unwrap_or(&body["type"]);
+        let id = format!("{customer}-{at}-{what}");
         let event = Event::from_body(id, at, at, body).unwrap();
         let lifecycle = self.pack.store.lifecycle().await.unwrap();
         let key = CustomerKey::subject(customer);
@@ -149,13 +150,22 @@ async fn a_finding_is_acknowledged_with_each_outcome_and_stays_open() {
         let body = json!({ "author": "kim", "outcome": outcome, "note": "seen" });
         let told = world.post(&path, body).await;
         let finding = &told["findings"][0];
-        assert_eq!((&finding["standard"], &finding["state"]), (&json!("answered"), &json!("acknowledged")));
+        assert_eq!(
+            (&finding["standard"], &finding["state"]),
+            (&json!("answered"), &json!("acknowledged"))
+        );
         let seen = &finding["acknowledged"];
-        assert_eq!((&seen["author"], &seen["outcome"], &seen["note"]), (&json!("kim"), &json!(outcome), &json!("seen")));
+        assert_eq!(
+            (&seen["author"], &seen["outcome"], &seen["note"]),
+            (&json!("kim"), &json!(outcome), &json!("seen"))
+        );
         let listed = world.get("/api/findings").await;
         let listed = listed["items"].as_array().unwrap();
         let listed = listed.iter().find(|one| one["customer"] == customer).unwrap();
-        assert_eq!((&listed["state"], &listed["acknowledged"]["outcome"]), (&json!("acknowledged"), &json!(outcome)));
+        assert_eq!(
+            (&listed["state"], &listed["acknowledged"]["outcome"]),
+            (&json!("acknowledged"), &json!(outcome))
+        );
         let journal = world.get(&format!("/api/customers/{customer}/journal")).await;
         let entry = &journal["items"][0];
         assert_eq!((&entry["kind"], &entry["author"]), (&json!("acknowledgement"), &json!("kim")));
@@ -237,9 +247,9 @@ async fn a_standard_is_waived_put_off_and_counts_again() {
 
 /// Three customers of whom each answers an ask after another time, and one who never does.
 async fn asked() -> World {
-    const ANSWERED: [(&str, i64); 4] = [("acme", 6), ("axa", 11), ("boreal", 47), ("corvus", 59)];
+    let answered = [("acme", 6), ("axa", 11), ("boreal", 47), ("corvus", 59)];
     let mut world = World::new().await;
-    let everybody = ANSWERED.iter().map(|(customer, _)| *customer).chain(["dorian"]);
+    let everybody = answered.iter().map(|(customer, _)| *customer).chain(["dorian"]);
     for customer in everybody.clone() {
         let traits = match customer {
             "dorian" => json!({ "plan": "trial" }),
@@ -253,7 +263,7 @@ async fn asked() -> World {
             world.track(customer, day(on), "login").await;
         }
         // From the night before to this one.
-        for (customer, hours) in ANSWERED {
+        for (customer, hours) in answered {
             if (24 * on - 12..24 * on + 12).contains(&hours) {
                 let at = day(0) + SignedDuration::from_hours(hours);
                 world.track(customer, at, "call").await;
@@ -275,7 +285,10 @@ async fn adherence_is_told_by_standard_stage_segment_owner_and_month() {
     assert_eq!(counts(&row), (3, 2, 1), "{row}");
     assert_eq!(row["adherence"], 0.6);
     // Of 6, 11, 47 and 59 hours half are at most the second, nine tenths at most the last.
-    assert_eq!((&row["p50_seconds"], &row["p90_seconds"]), (&json!(11 * 3_600), &json!(59 * 3_600)));
+    assert_eq!(
+        (&row["p50_seconds"], &row["p90_seconds"]),
+        (&json!(11 * 3_600), &json!(59 * 3_600))
+    );
     let required = world.row("/api/adherence", "phone_known").await;
     assert_eq!(counts(&required), (4, 0, 0), "of whom it is kept now: {required}");
     assert_eq!((&required["adherence"], &required["p50_seconds"]), (&json!(1.0), &Json::Null));
@@ -324,10 +337,17 @@ async fn outcomes_are_what_the_command_tells() {
     let told = world.get("/api/outcomes?from=2025-12-20&horizon=10").await;
     let members: Vec<&String> = told.as_object().unwrap().keys().collect();
     assert_eq!(members, ["from", "horizon_days", "rows", "to"]);
-    assert_eq!((&told["from"], &told["horizon_days"]), (&json!("2025-12-20T00:00:00Z"), &json!(10)));
+    assert_eq!(
+        (&told["from"], &told["horizon_days"]),
+        (&json!("2025-12-20T00:00:00Z"), &json!(10))
+    );
     assert_eq!(told["to"], json!(world.pack.clock.now()), "up to now");
     let row = world.row("/api/outcomes?from=2025-12-20&horizon=10", "at_risk").await;
-    assert_eq!((&row["source"], &row["alarms"], &row["churned"]), (&json!("rule"), &json!(3), &json!(1)), "{row}");
+    assert_eq!(
+        (&row["source"], &row["alarms"], &row["churned"]),
+        (&json!("rule"), &json!(3), &json!(1)),
+        "{row}"
+    );
     let lead = &row["lead"]["p50_seconds"];
     assert!(lead.as_i64().unwrap() > 0, "{row}");
     assert!(row["churn"]["low"].as_f64() < row["churn"]["share"].as_f64(), "{row}");
@@ -335,10 +355,14 @@ async fn outcomes_are_what_the_command_tells() {
     let open = world.row("/api/outcomes?from=2025-12-20&to=2026-12-01", "at_risk").await;
     assert_eq!((&open["censored"], &open["churn"]), (&json!(3), &Json::Null), "{open}");
 
-    let span = platform::adherence::Span::new("2025-12-20T00:00:00Z".parse().unwrap(), world.pack.clock.now());
+    let span = platform::adherence::Span::new(
+        "2025-12-20T00:00:00Z".parse().unwrap(),
+        world.pack.clock.now(),
+    );
     let lifecycle = world.pack.store.lifecycle().await.unwrap();
     let horizon = SignedDuration::from_hours(240);
-    let rows = platform::outcomes::read(&world.pack.store, &lifecycle, span.unwrap(), horizon).await;
+    let rows =
+        platform::outcomes::read(&world.pack.store, &lifecycle, span.unwrap(), horizon).await;
     assert_eq!(serde_json::to_value(rows.unwrap()).unwrap(), told["rows"]);
     for (query, code) in [
         ("horizon=0", "invalid_horizon"),
@@ -367,7 +391,10 @@ async fn an_explanation_says_why_a_finding_is_open_and_when_another_would_be() {
         standards.iter().find(|one| one["standard"] == name).unwrap().clone()
     };
     let phone = of(&told, "phone_known");
-    assert_eq!((&phone["state"], &phone["severity"], &phone["owner"]), (&json!("open"), &json!("low"), &json!("ops")));
+    assert_eq!(
+        (&phone["state"], &phone["severity"], &phone["owner"]),
+        (&json!("open"), &json!("low"), &json!("ops"))
+    );
     assert_eq!(phone["reasons"][0]["expression"], "missing: traits.phone");
     let closed_by = "`traits.phone` becoming known, or `segment.paying` no longer holding";
     assert_eq!(phone["closed_by"], closed_by);
@@ -394,7 +421,10 @@ async fn an_explanation_says_why_a_finding_is_open_and_when_another_would_be() {
     world.night(4).await;
     let told = world.get("/api/customers/acme/explain").await;
     let waived = of(&told, "phone_known");
-    assert_eq!((&waived["state"], &waived["until"]), (&json!("waived"), &json!("2026-02-01T00:00:00Z")));
+    assert_eq!(
+        (&waived["state"], &waived["until"]),
+        (&json!("waived"), &json!("2026-02-01T00:00:00Z"))
+    );
     let open = of(&told, "answered");
     assert_eq!((&open["state"], &open["closed_by"]), (&json!("open"), &json!("an event `call`")));
     assert_eq!(open["since"], "2026-01-06T00:00:00Z");

@@ -97,7 +97,8 @@ impl World {
     async fn new() -> World {
         let (bucket, address) = Bucket::start().await;
         let stack = Stack::start(FILE, day(0)).await.unwrap();
-        let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("token".into()), None, "test");
+        let credentials =
+            Credentials::new("AKIDEXAMPLE", "secret", Some("token".into()), None, "test");
         let credentials = SharedCredentialsProvider::new(credentials);
         let app = comply::App {
             store: stack.store.clone(),
@@ -153,8 +154,11 @@ async fn each_root_is_put_once_signed_and_as_the_journal_has_it() {
         let header = |name: &str| put.headers[name].to_str().unwrap().to_owned();
         let digest = Sha256::digest(&put.body);
         assert_eq!(header("x-amz-checksum-sha256"), STANDARD.encode(digest), "a lock asks for it");
-        assert_eq!(header("x-amz-content-sha256"), domain::hex(&digest));
-        assert_eq!((header("if-none-match"), header("x-amz-security-token")), ("*".into(), "token".into()));
+        assert_eq!(header("x-amz-content-sha256"), domain::hex(&digest[..]));
+        assert_eq!(
+            (header("if-none-match"), header("x-amz-security-token")),
+            ("*".into(), "token".into())
+        );
         assert_eq!(header("content-length"), put.body.len().to_string());
         let signed = header("authorization");
         let stamp = header("x-amz-date");
@@ -206,8 +210,17 @@ async fn a_bucket_that_is_not_there_is_said_to_be() {
     };
     world.app.vault = Some(vault("eu-central-1", Some(&address)));
     let failed = world.night(0).await.unwrap_err();
-    assert!(matches!(&failed, SweepError::Vault(cause) if cause.to_string().contains("cannot be reached")));
-    let addresses = ["eu-central-1", "cn-north-1"].map(|region| format!("{:?}", vault(region, None)));
-    assert!(addresses[0].contains("\"https://roots.s3.eu-central-1.amazonaws.com\""), "{addresses:?}");
-    assert!(addresses[1].contains("\"https://roots.s3.cn-north-1.amazonaws.com.cn\""), "{addresses:?}");
+    assert!(
+        matches!(&failed, SweepError::Vault(cause) if cause.to_string().contains("cannot be reached"))
+    );
+    let addresses =
+        ["eu-central-1", "cn-north-1"].map(|region| format!("{:?}", vault(region, None)));
+    assert!(
+        addresses[0].contains("\"https://roots.s3.eu-central-1.amazonaws.com\""),
+        "{addresses:?}"
+    );
+    assert!(
+        addresses[1].contains("\"https://roots.s3.cn-north-1.amazonaws.com.cn\""),
+        "{addresses:?}"
+    );
 }

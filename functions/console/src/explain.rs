@@ -27,8 +27,8 @@ use crate::customer::CustomerId;
 use crate::page::Parameters;
 use crate::problem::{CustomerErrors, Errors, Problem};
 pub use crate::reason::Reason;
-pub use standards::ExplainedStandard;
 use crate::reason::reasons;
+pub use standards::ExplainedStandard;
 
 /// The newest events and journal entries that are read for one explanation.
 const MAX_EVENTS: usize = 20_000;

@@ -16,7 +16,8 @@ use utoipa::openapi::OpenApi;
 use crate::problem::Problem;
 use crate::{
     App, adherence, alerts, by_hand, customer, customers, events, explain, feeds, findings,
-    journal, lifecycle, outcomes, pages, privacy, quarantine, silences, stages, task_actions, tasks, waivers,
+    journal, lifecycle, outcomes, pages, privacy, quarantine, silences, stages, task_actions,
+    tasks, waivers,
 };
 
 #[derive(utoipa::OpenApi)]

@@ -518,9 +518,8 @@ fn a_silence_forgets_a_customer_and_is_gone_where_nobody_else_is_left() {
         };
         let is_about = silence.names("acme");
         let left = silence.without("acme");
-        let left = left.map(|silence| {
-            silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>()
-        });
+        let left = left
+            .map(|silence| silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>());
         let expected = expected.map(|all| all.iter().map(|one| (*one).to_owned()).collect());
         assert_eq!(left, expected);
         is_about
@@ -528,7 +527,10 @@ fn a_silence_forgets_a_customer_and_is_gone_where_nobody_else_is_left() {
     assert!(!check(&["csm=acme"], Some(&["csm=acme"])));
     assert!(check(&["customer=acme"], None));
     assert!(check(&["customer=acme", "standard=late"], None), "it would be of everybody");
-    assert!(check(&["customer=acme,axa", "standard=late"], Some(&["customer=axa", "standard=late"])));
+    assert!(check(
+        &["customer=acme,axa", "standard=late"],
+        Some(&["customer=axa", "standard=late"])
+    ));
     assert!(check(&["customer!=acme", "standard=late"], Some(&["standard=late"])));
     assert!(check(&["customer!=acme"], None));
 }
