@@ -62,7 +62,7 @@ pub struct ToldStandard {
     pub reasons: Vec<Reason>,
     /// What would end the breach or close the finding, as a part of a sentence.
     pub closed_by: Option<String>,
-    /// Of one that is kept: when it is broken if nothing happens, looking [`AHEAD`].
+    /// Of one that is kept: when it is broken if nothing happens, within 180 days.
     pub breaks_at: Option<Timestamp>,
 }
 
