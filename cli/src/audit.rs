@@ -53,7 +53,8 @@ replaced as a whole is found, too. Erasing a customer's personal data does not c
     after_long_help = "Examples:\n  \
 lifecycle audit verify --json > audit-2026-11.json\n  \
 lifecycle audit verify --until 2026-11-01T00:00:00Z --root 4d1c…\n  \
-lifecycle audit verify --daily-root 9b0e…     one that was kept elsewhere is still there\n  \
+lifecycle audit verify --daily-root 9b0e…     one that was kept elsewhere is still there: the\n  \
+                                              `hash` of an object in the bucket of `RootLock`\n  \
 lifecycle audit verify --pack audit-2026-q3 --seal 4d1c…      a pack of `audit report`, without the tables\n\n\
 With --json, one object on standard output:\n  \
 {\"verified\", \"entries\", \"journals\", \"until\", \"root\", \"root_holds\": true|false|null,\n   \
@@ -120,7 +121,7 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
     let target = Target::open(&args.target).await?;
     let until = args.until.unwrap_or_else(|| LocalClock::system().now());
     let bar = bar(args.json)?;
-    let audit = verify(&target.store, until, &bar).await?;
+    let audit = verify(&target.store, until, &bar, |_| Ok(())).await?;
     bar.finish_and_clear();
 
     let hash = root(audit.lasts.iter().map(String::as_str).collect());
@@ -216,8 +217,13 @@ fn verify_pack(folder: &Path, args: &VerifyArgs) -> Result<ExitCode> {
 }
 
 /// Reads where the customers' states end, then all journals: one that goes on meanwhile is longer
-/// than its customer was, never shorter.
-async fn verify(store: &Store, until: Timestamp, bar: &ProgressBar) -> Result<Audit> {
+/// than its customer was, never shorter. Whoever wants the entries `sees` each place on the way.
+async fn verify(
+    store: &Store,
+    until: Timestamp,
+    bar: &ProgressBar,
+    mut sees: impl FnMut(&JournalPlace) -> Result<()>,
+) -> Result<Audit> {
     let heads = heads(store).await?;
     let mut audit = Audit::default();
     let mut seen = HashSet::new();
@@ -227,6 +233,7 @@ async fn verify(store: &Store, until: Timestamp, bar: &ProgressBar) -> Result<Au
         let page = store.journals(cursor.as_deref()).await?;
         bar.inc(page.items.len() as u64);
         for place in page.items {
+            sees(&place)?;
             if open.as_ref().is_none_or(|(key, ..)| *key != place.key) {
                 if let Some((key, chain, last)) = open.take() {
                     end(store, &mut audit, &heads, &key, &chain, last).await?;

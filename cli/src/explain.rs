@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use console::explain::{Changed, Criteria, ExplainedInput, ExplainedTask, Explanation, OtherStage};
+use console::explain::{
+    Changed, Criteria, ExplainedInput, ExplainedStandard, ExplainedTask, Explanation, OtherStage,
+};
 use domain::explain::said;
 use jiff::Timestamp;
 
@@ -19,8 +21,8 @@ use crate::target::{Target, TargetArgs};
 #[derive(Debug, Args)]
 #[command(
     long_about = "Explains a customer: the decision that moved it where it is, every input with the \
-events it comes from, why this stage and why not each other one, what would change it, and when it \
-will next change by itself.\n\n\
+events it comes from, why this stage and why not each other one, what would change it, how it stands \
+with each standard, and when it will next change by itself.\n\n\
 With --at, as of an earlier instant, by the lifecycle file that was active then.",
     after_long_help = "Examples:\n  \
 lifecycle explain acme\n  \
@@ -114,6 +116,10 @@ fn text(told: &Explanation, is_colored: bool) -> String {
     for other in &told.others {
         text.push_str(&other_stage(other));
     }
+    if !told.standards.is_empty() {
+        text.push_str(&format!("\n{}\n", bold("Standards")));
+        told.standards.iter().for_each(|standard| text.push_str(&standard_text(standard)));
+    }
     if !told.tasks.is_empty() {
         text.push_str(&format!("\n{}\n", bold("Open tasks")));
         told.tasks.iter().for_each(|task| text.push_str(&task_text(task)));
@@ -136,6 +142,30 @@ fn text(told: &Explanation, is_colored: bool) -> String {
             text.push_str(&format!("  at {}\n", next.at));
             next.changes.iter().for_each(|change| text.push_str(&changed(change)));
         }
+    }
+    text
+}
+
+/// A standard: why its finding is open and what would close it, or when it would be broken.
+fn standard_text(told: &ExplainedStandard) -> String {
+    let since = told.since.map(|since| format!(" since {since}")).unwrap_or_default();
+    let until = told.until.map(|until| format!(" until {until}")).unwrap_or_default();
+    let state = match told.state {
+        "not_applicable" => "is not for this customer",
+        "cannot_tell" => "cannot be told",
+        "broken" => "broken: the next run opens a finding",
+        state => state,
+    };
+    let mut text = format!("  {:<14} {state}{since}{until}", told.standard);
+    if let Some(at) = told.breaks_at {
+        text.push_str(&format!(", broken at {at} if nothing happens"));
+    }
+    text.push('\n');
+    for reason in &told.reasons {
+        text.push_str(&format!("    {}\n", read(reason)));
+    }
+    if let Some(closed_by) = &told.closed_by {
+        text.push_str(&format!("    closed by {}\n", printable(closed_by)));
     }
     text
 }

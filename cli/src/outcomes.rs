@@ -25,7 +25,7 @@ Only alarms whose horizon is over count; the others are told apart as open. The 
     after_long_help = "Examples:\n  \
 lifecycle outcomes\n  \
 lifecycle outcomes --from 2026-01-01 --to 2026-07-01 --horizon 60 --json\n\n\
-With --json, one object on standard output:\n  \
+With --json, one object on standard output, as GET /api/outcomes answers:\n  \
 {\"from\", \"to\", \"horizon_days\", \"rows\": [{\"source\", \"name\", \"alarms\", \"censored\", \"churned\", \"saved\",\n   \
 \"churn\", \"lead\", \"useful\", \"known\", \"false\", \"precision\"}]}\n\n\
 Exit codes: 0 done, 1 failed, 2 wrong use."
@@ -71,10 +71,8 @@ pub async fn run(args: OutcomesArgs) -> Result<ExitCode> {
     let rows = read(&target.store, &lifecycle, span, horizon).await?;
     let mut out = std::io::stdout();
     if args.json {
-        let told = serde_json::json!({
-            "from": from, "to": to, "horizon_days": args.horizon, "rows": rows,
-        });
-        writeln!(out, "{told}")?;
+        let told = console::outcomes::Outcomes::new(from, to, args.horizon, &rows);
+        writeln!(out, "{}", serde_json::to_string(&told)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "Alarms from {from} to {to}, each looking {} days ahead", args.horizon)?;

@@ -149,6 +149,7 @@ impl Pack {
             clock: time.clone(),
             queue: None,
             customers_per_segment: sweep::CUSTOMERS_PER_SEGMENT,
+            vault: None,
         };
         let sweeps = SweepFunction::ALL.map(|function| (function.name(), sweep_app(function)));
         let notify_store = store.with_own_meter();

@@ -51,6 +51,7 @@ pub async fn run(args: RunArgs) -> Result<ExitCode> {
         clock: clock.handle(),
         queue: None,
         customers_per_segment: sweep::CUSTOMERS_PER_SEGMENT,
+        vault: None,
     };
     let event = SweepEvent::Schedule(ScheduleEvent {
         // Each call is a run of its own.

@@ -98,6 +98,7 @@ fn sweeping(c: &mut Criterion) {
         clock: stack.clock.handle(),
         queue: None,
         customers_per_segment: CUSTOMERS_PER_SEGMENT,
+        vault: None,
     };
     let run = || async {
         let event = SweepEvent::Schedule(ScheduleEvent {

@@ -31,7 +31,7 @@ def main() -> int:
     with emulator() as aws:
         try:
             night = path.nightly(NIGHT_IN_MINUTES)
-            parameters = {"Architecture": "x86_64", "DueRate": "rate(1 minute)"}
+            parameters = {"Architecture": "x86_64", "DueRate": "rate(1 minute)", "RootLock": "GOVERNANCE", "RootRetentionDays": "1"}
             outputs = deploy(aws, binaries, {**parameters, "EvaluateCron": night, "ScoreCron": night, "ComplyCron": night})
             workspace = Workspace(aws, outputs, binaries)
             workspace.lifecycle("apply", str(LIFECYCLE), "--yes", "--author", AUTHOR)

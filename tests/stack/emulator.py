@@ -75,7 +75,7 @@ def emulator() -> Iterator[Emulator]:
 def environment(aws: Emulator, folder: str) -> dict[str, str]:
     """Of the emulator, and so of the functions: nothing of this machine's settings for AWS."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and not name.lower().endswith("_proxy")}
-    calls = {f"AWS_ENDPOINT_URL_{service}": aws.recorder.url for service in ("DYNAMODB", "SNS", "SQS")}
+    calls = {f"AWS_ENDPOINT_URL_{service}": aws.recorder.url for service in ("DYNAMODB", "S3", "SNS", "SQS")}
     return {
         **kept,
         **calls,

@@ -51,7 +51,11 @@ def access_key(workspace: Workspace, name: str) -> str:
 
 
 def logical(workspace: Workspace, resource: str) -> str:
-    """A table, queue or topic as policies of the template name it."""
+    """A table, queue, topic or object as policies of the template name it."""
+    if resource.startswith("s3://"):
+        bucket, folder, _ = resource.removeprefix("s3://").split("/", 2)
+        found = next((key for key, physical in workspace.resources.items() if physical == bucket), bucket)
+        return "${%s.Arn}/%s/*" % (found, folder)
     name, slash, index = resource.partition("/index/") if not resource.startswith("http") else (resource, "", "")
     found = next((key for key, physical in workspace.resources.items() if physical == name), name)
     return "${%s}" % found if name.startswith("arn:") else "${%s.Arn}%s%s" % (found, slash, index)
@@ -68,7 +72,7 @@ def wiring(stack: Stack, function: str) -> Iterator[tuple[str, str]]:
     """What Lambda needs the role for. Queues that a variable names are the function's to send to."""
     role = f"{function.removesuffix('Function')}Role"
     for name, of, action, resource in implied_permissions(stack):
-        is_own = action == "sns:Publish" or (action == "sqs:SendMessage" and name == function)
+        is_own = action in ("sns:Publish", "s3:PutObject") or (action == "sqs:SendMessage" and name == function)
         if of == role and not is_own:
             yield action, text_of(resource)
             if action == "dynamodb:DescribeStream":

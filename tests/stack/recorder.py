@@ -26,7 +26,7 @@ class Call(NamedTuple):
     action: str
     """As in a policy: dynamodb:PutItem."""
     resource: str
-    """The table's name, or `name/index/index`; the URL of a queue; the ARN of a topic."""
+    """The table's name, or `name/index/index`; the URL of a queue; the ARN of a topic; `s3://bucket/object`."""
 
 
 class Server(ThreadingHTTPServer):
@@ -49,8 +49,14 @@ class Recorder:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
+                self.answer()
+
+            def do_PUT(self) -> None:
+                self.answer()
+
+            def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                status, headers, answer = recorder.forward(self.path, dict(self.headers), body, upstream)
+                status, headers, answer = recorder.forward(self.command, self.path, dict(self.headers), body, upstream)
                 self.send_response_only(status)
                 for name, value in headers:
                     if name.lower() not in HOP_BY_HOP:
@@ -67,15 +73,15 @@ class Recorder:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def forward(self, path: str, headers: dict[str, str], body: bytes, upstream: str) -> tuple[int, list[tuple[str, str]], bytes]:
-        needed = list(permissions(headers, body))
+    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes, upstream: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        needed = list(permissions(path, headers, body))
         self.calls.update(needed)
         if any(name.lower() == "x-amz-target" and target.endswith(".TransactWriteItems") for name, target in headers.items()) and needed[0].access_key not in self.overtaken:
             self.overtaken.add(needed[0].access_key)
             return 400, [("content-type", "application/x-amz-json-1.0")], cancelled(len(needed))
         connection = http.client.HTTPConnection(upstream.removeprefix("http://"), timeout=60)
         try:
-            connection.request("POST", path, body, headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             answer = response.read()
             if response.status >= 400 and b"AccessDenied" in answer:
@@ -101,11 +107,14 @@ def enlarged(answer: bytes) -> bytes:
     return json.dumps(told).encode()
 
 
-def permissions(headers: dict[str, str], body: bytes) -> Iterator[Call]:
+def permissions(path: str, headers: dict[str, str], body: bytes) -> Iterator[Call]:
     """What IAM would ask about a request."""
     lower = {name.lower(): value for name, value in headers.items()}
     access_key = lower["authorization"].split("Credential=")[1].split("/")[0]
     service, action = lower["authorization"].split("/")[3], lower.get("x-amz-target", "").rpartition(".")[2]
+    if service == "s3":
+        yield Call(access_key, "s3:PutObject", f"s3://{path.removeprefix('/')}")
+        return
     if service == "sns":
         form = urllib.parse.parse_qs(body.decode())
         yield Call(access_key, f"sns:{form['Action'][0]}", form["TopicArn"][0])

@@ -24,8 +24,9 @@ COMMON_VARIABLES = {
     "LOG_LEVEL": "LogLevel",
     "EVENT_RETENTION_DAYS": "EventRetentionDays",
 }
-# The one action that no single resource ARN covers.
-WILDCARD_RESOURCES = {("dynamodb:ListStreams", "${JournalTable.Arn}/stream/*")}
+# Actions that no single resource ARN covers: a stream has a name of its own, an object that of its day.
+ROOTS = "${RootsBucket.Arn}/roots/*"
+WILDCARD_RESOURCES = {("dynamodb:ListStreams", "${JournalTable.Arn}/stream/*"), ("s3:PutObject", ROOTS)}
 # An HTTP API gives up on an integration after 30 seconds.
 HTTP_TIMEOUT_SECONDS = 29
 # What every route of /api wants: a token where there is an issuer, a signature where there is none.
@@ -313,6 +314,9 @@ def asynchronous_failures_are_kept(stack: Stack) -> Iterator[str]:
 def statements(stack: Stack, role: str | None) -> Iterator[dict[str, Any]]:
     for policy in stack.properties(role).get("Policies", []):
         yield from as_list(policy["PolicyDocument"]["Statement"])
+    for _, policy in stack.of_type("IAM::RolePolicy"):
+        if role is not None and target(policy.get("RoleName")) == role:
+            yield from as_list(policy["PolicyDocument"]["Statement"])
 
 
 def is_granted(stack: Stack, role: str | None, action: str, resource: Any) -> bool:
@@ -375,6 +379,8 @@ def implied_permissions(stack: Stack) -> Iterator[tuple[str, str | None, str, An
             yield name, role, action, {"Fn::GetAtt": [log_group or "", "Arn"]}
         if "SWEEP_QUEUE_URL" in variables:
             yield name, role, "sqs:SendMessage", {"Fn::GetAtt": [target(variables["SWEEP_QUEUE_URL"]) or "", "Arn"]}
+        if "ROOTS_BUCKET" in variables:
+            yield name, role, "s3:PutObject", {"Fn::Sub": ROOTS}
         for topic in targets(variables.get("TOPICS")):
             yield name, role, "sns:Publish", {"Ref": topic}
             for action in ("kms:Decrypt", "kms:GenerateDataKey"):
@@ -488,6 +494,30 @@ def tables_are_protected(stack: Stack) -> Iterator[str]:
                 yield f"{name}: {policy} is not Retain"
         if properties.get("DeletionProtectionEnabled") is not True:
             yield f"{name}: has no deletion protection"
+
+
+@rule
+def buckets_are_locked(stack: Stack) -> Iterator[str]:
+    """What is in a bucket of ours is there to be compared with: nobody may change, delete or publish it."""
+    for name, properties in stack.of_type("S3::Bucket"):
+        lock = properties.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention", {})
+        if properties.get("ObjectLockEnabled") is not True or not {"Mode", "Days"} <= set(lock):
+            yield f"{name}: has no Object Lock with a default retention"
+        if properties.get("VersioningConfiguration", {}).get("Status") != "Enabled":
+            yield f"{name}: has no versions"
+        if "BucketEncryption" not in properties:
+            yield f"{name}: does not say how it is encrypted"
+        shut = properties.get("PublicAccessBlockConfiguration", {})
+        if [shut.get(key) for key in ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")] != [True] * 4:
+            yield f"{name}: does not block public access"
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if stack.resources[name].get(policy) != "Retain":
+                yield f"{name}: {policy} is not Retain"
+    for name, role in stack.of_type("IAM::Role"):
+        for statement in statements(stack, name):
+            for action in as_list(statement.get("Action", [])):
+                if action.startswith("s3:") and action != "s3:PutObject":
+                    yield f"{name}: {action} is more than to put a root"
 
 
 @rule

@@ -658,6 +658,7 @@ async fn the_document_describes_every_route() {
             "/api/lifecycle/rollback",
             "/api/notifications",
             "/api/openapi.json",
+            "/api/outcomes",
             "/api/privacy/export/{id}",
             "/api/privacy/requests",
             "/api/privacy/requests/{id}",

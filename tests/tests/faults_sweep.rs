@@ -163,6 +163,7 @@ async fn run(store: Store, function: SweepFunction, schedule: &str, at: Timestam
         clock: LocalClock::manual(at).handle(),
         queue: None,
         customers_per_segment: sweep::CUSTOMERS_PER_SEGMENT,
+        vault: None,
     };
     let event = SweepEvent::Schedule(ScheduleEvent {
         schedule: schedule.to_owned(),

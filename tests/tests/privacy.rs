@@ -88,6 +88,17 @@ impl World {
         self.ask(Method::GET, path, Json::Null).await
     }
 
+    async fn post(&self, path: &str, body: Json) -> (StatusCode, Json) {
+        self.ask_as_json(Method::POST, path, body).await
+    }
+
+    async fn ask_as_json(&self, method: Method, path: &str, body: Json) -> (StatusCode, Json) {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        answer(self.api.clone().oneshot(request).await.unwrap()).await
+    }
+
     async fn request(&self, action: &str, subject: &str, ids: &[&str]) -> Json {
         let body = json!({"type": action, "subject": subject, "ids": ids});
         let (status, answer) = self.ask(Method::POST, "/api/privacy/requests", body).await;
@@ -291,6 +302,22 @@ async fn where_users_are_customers_the_person_goes_with_every_id() {
 }
 
 #[tokio::test]
+async fn journals_that_begin_alike_are_kept_apart_when_their_customers_are_erased() {
+    let world = World::of(&FILE.replace("subject: account", "subject: user")).await;
+    let told = |user: &str| call("identify", user, json!({"userId": user, "traits": {}}));
+    world.send(&[told("ada@acme.test"), told("ben@acme.test")]).await;
+    world.decide("one").await;
+    let before = world.journals().await;
+    let of = |key: &str| before.iter().find(|(at, _)| at == key).unwrap().1.clone();
+    assert_eq!(of("ada@acme.test"), of("ben@acme.test"), "nothing tells them apart");
+
+    world.request("DELETE_ONLY", "user", &["ada@acme.test", "ben@acme.test"]).await;
+    let kept: Vec<_> = world.journals().await.into_iter().map(|(_, entries)| entries).collect();
+    assert_eq!(kept, [of("ada@acme.test"), of("ben@acme.test")]);
+    assert!(!world.dump().await.contains("@acme.test"));
+}
+
+#[tokio::test]
 async fn who_is_suppressed_is_turned_away_with_200_until_let_in_again() {
     let world = World::new().await;
     world.send(&history()).await;
@@ -382,6 +409,9 @@ async fn everything_held_about_an_id_is_exported_and_after_erasing_nothing() {
     assert_eq!(account["events"].as_array().unwrap().len(), 9);
     assert!(account["journal"].as_array().unwrap().len() >= 2);
     assert!(!account["findings"].as_array().unwrap().is_empty());
+    let sent = account["sent"].as_array().unwrap();
+    assert_eq!((&sent[0]["customer"], &sent[0]["topic"]), (&json!("acme-77"), &json!("team")));
+    assert_eq!(account["alerts"], json!([]), "what is told at once is no alert of a group");
 
     world.request("DELETE_ONLY", "account", &["acme-77"]).await;
     world.request("DELETE_ONLY", "user", &["ada@acme.test"]).await;
@@ -389,6 +419,62 @@ async fn everything_held_about_an_id_is_exported_and_after_erasing_nothing() {
         let (status, problem) = world.get(&format!("/api/privacy/export/{id}")).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
     }
+}
+
+#[tokio::test]
+async fn alerts_messages_and_silences_that_name_somebody_are_exported_and_erased() {
+    let grouped =
+        "alerts:\n  group_by: [standard]\n  group_wait: 30s\n  group_interval: 5m\n  routes:";
+    let world = World::of(&FILE.replace("alerts:\n  routes:", grouped)).await;
+    world.send(&history()).await;
+    world.decide("one").await;
+    let silence = |value: &str, more: Json| {
+        let mut matchers =
+            vec![json!({"label": "customer", "values": value.split(',').collect::<Vec<_>>()})];
+        matchers.extend(more.as_array().unwrap().clone());
+        json!({"matchers": matchers, "author": "kim", "reason": "known",
+            "ends_at": "2026-11-30T00:00:00Z"})
+    };
+    for body in [
+        silence("acme-77", json!([{"label": "standard", "values": ["loud"]}])),
+        silence("acme-77,globex-9", json!([])),
+        silence("globex-9", json!([])),
+    ] {
+        let (status, answer) = world.post("/api/silences", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+    let (_, held) = world.get("/api/privacy/export/acme-77").await;
+    let alerts = held["alerts"].as_array().unwrap();
+    assert!(!alerts.is_empty(), "{held}");
+    let is_named = |alert: &Json| {
+        alert["customer"] == "acme-77" && alert["name"] == "Acme Ltd" && alert["firing"] == true
+    };
+    assert!(alerts.iter().any(is_named), "{alerts:?}");
+    assert_eq!((&held["notifications"], &held["waiting"]), (&json!([]), &json!([])));
+    assert_eq!(held["silences"].as_array().unwrap().len(), 2);
+
+    // Silences end; people hear of it, and what they were sent is told.
+    for silence in world.get("/api/silences").await.1["items"].as_array().unwrap() {
+        let path = format!("/api/silences/{}", silence["id"].as_str().unwrap());
+        let (status, answer) =
+            world.ask_as_json(Method::DELETE, &path, json!({"author": "kim"})).await;
+        assert!(status.is_success(), "{answer}");
+    }
+    world.pack.clock.set(Some(now() + jiff::SignedDuration::from_mins(10)));
+    world.pack.tick().await.unwrap();
+    let (_, held) = world.get("/api/privacy/export/acme-77").await;
+    let told = held["notifications"].as_array().unwrap();
+    let groups: Vec<&Json> =
+        held["alerts"].as_array().unwrap().iter().map(|alert| &alert["group"]).collect();
+    assert!(told.iter().any(|one| one["what"] == "sent"), "{told:?}");
+    assert!(told.iter().all(|one| groups.contains(&&one["group"])), "{told:?}");
+
+    world.request("DELETE_ONLY", "account", &["acme-77"]).await;
+    assert!(!world.dump().await.contains("acme-77"));
+    let (_, silences) = world.get("/api/silences?state=all").await;
+    assert!(silences.to_string().contains("globex-9"), "{silences}");
+    let (status, _) = world.get("/api/privacy/export/acme-77").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -478,6 +564,7 @@ async fn on_aws_a_request_goes_through_the_queue_of_comply() {
         clock,
         queue: Some(TicketQueue { client: queue.client(), url: queue.url() }),
         customers_per_segment: 1,
+        vault: None,
     };
     let mut states = Vec::new();
     while let Some(body) = queue.take() {

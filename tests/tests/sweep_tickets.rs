@@ -53,6 +53,7 @@ fn app(stack: &Stack, queue: &LocalQueue, customers_per_segment: u64) -> App {
         clock: stack.clock.handle(),
         queue: Some(TicketQueue { client: queue.client(), url: queue.url() }),
         customers_per_segment,
+        vault: None,
     }
 }
 

@@ -97,7 +97,8 @@ fn adherence(html: &mut String, report: &Report) {
     table(html, "Adherence", &head, rows.collect(), "adherence.csv");
     html.push_str(&format!(
         "<p class=\"small\">What was kept and broken is of the period. Who is open, at risk, waived or \
-         cannot be told is as of now, {}: that is how customers stand, not how they stood.</p>",
+         cannot be told, and who keeps a standard that has no due instant, is as of the making of this \
+         pack, {}: that is how customers stand, not how they stood at the end of the period.</p>",
         report.made_at
     ));
 }

@@ -16,12 +16,12 @@ use domain::lifecycle::load;
 use jiff::Timestamp;
 use platform::Store;
 use platform::adherence::{MAX_DAYS, Span};
-use platform::store::Configuration;
+use platform::store::{Configuration, JournalPlace};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::pack::{self, ENTRIES, HEADS, Head, Line, REPORT, VERSIONS};
-use super::{bar, page, verify};
+use super::{Found, bar, page, verify};
 use crate::clock::LocalClock;
 use crate::simulate::instant;
 use crate::target::{Target, TargetArgs};
@@ -158,19 +158,16 @@ pub(super) async fn run(args: ReportArgs) -> Result<ExitCode> {
         .with_context(|| format!("cannot make the folder {}", out.display()))?;
 
     let bar = bar(args.json)?;
-    let faults = verify(store, to, &bar).await?.found;
-    let faults = faults
-        .iter()
-        .map(|one| format!("{}: entry {} {}", one.customer.id(), one.number, one.fault));
     let mut report = Report {
         from,
         to,
         made_at: now,
         workspace: lifecycle.name.clone(),
         root: Json::Null,
-        faults: faults.collect(),
+        faults: Vec::new(),
         versions: versions(store, out, (from, to)).await?,
-        adherence: platform::adherence::read(store, &lifecycle, By::Standard, span, to).await?,
+        // How customers stand is known of now alone.
+        adherence: platform::adherence::read(store, &lifecycle, By::Standard, span, now).await?,
         breaches: Vec::new(),
         waivers: Vec::new(),
         by_hand: Vec::new(),
@@ -183,7 +180,11 @@ pub(super) async fn run(args: ReportArgs) -> Result<ExitCode> {
                 1;
         }
     }
-    let entries = journals(store, out, &mut report).await?;
+    let mut journals = Journals::new(out, &mut report)?;
+    let faults = verify(store, to, &bar, |place| journals.take(place)).await?.found;
+    let entries = journals.finish()?;
+    let fault = |one: &Found| format!("{}: entry {} {}", one.customer.id(), one.number, one.fault);
+    report.faults = faults.iter().map(fault).collect();
     bar.finish_and_clear();
     let order = |one: &Breach| (one.opened_at, one.customer.clone(), one.seq);
     report.breaches.sort_by_cached_key(order);
@@ -255,55 +256,74 @@ fn standards(version: &Configuration) -> Vec<Json> {
     told.collect()
 }
 
-/// Reads all journals: writes the entries of the period and the last ones, and takes in what they say.
-async fn journals(store: &Store, out: &Path, report: &mut Report) -> Result<u64> {
-    let create = |name: &str| {
-        let path = out.join(name);
-        fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))
-    };
-    let mut entries = BufWriter::new(create(ENTRIES)?);
-    let mut heads = csv::Writer::from_writer(create(HEADS)?);
-    let (mut count, mut hashes) = (0, Vec::new());
-    let mut open: Option<Head> = None;
-    // Where the breach of a standard is that is open of the journal that is read.
-    let mut broken: HashMap<String, usize> = HashMap::new();
-    let mut cursor = None;
-    loop {
-        let page = store.journals(cursor.as_deref()).await?;
-        for place in page.items {
-            let Some(entry) = place.entry.filter(|entry| entry.at < report.to) else { continue };
-            let customer = place.key.id().to_owned();
-            if open.as_ref().is_some_and(|head| head.customer != customer) {
-                broken.clear();
-                let head = open.take();
-                head.map(|head| note(&mut heads, &mut hashes, head)).transpose()?;
-            }
-            open =
-                Some(Head { customer: customer.clone(), seq: entry.seq, hash: entry.hash.clone() });
-            report.take(&customer, &entry, &mut broken);
-            if entry.at >= report.from {
-                count += 1;
-                serde_json::to_writer(&mut entries, &Line { customer, entry })?;
-                entries.write_all(b"\n")?;
-            }
-        }
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    open.map(|head| note(&mut heads, &mut hashes, head)).transpose()?;
-    heads.flush()?;
-    entries.flush()?;
-    let hash = root(hashes.iter().map(String::as_str).collect());
-    report.root = json!({ "hash": hash, "journals": hashes.len(), "before": report.to });
-    Ok(count)
+/// Takes in all journals as they are verified: writes the entries of the period and the last ones.
+struct Journals<'a> {
+    report: &'a mut Report,
+    entries: BufWriter<fs::File>,
+    heads: csv::Writer<fs::File>,
+    count: u64,
+    hashes: Vec<String>,
+    open: Option<Head>,
+    /// Where the breach of a standard is that is open of the journal that is read.
+    broken: HashMap<String, usize>,
 }
 
-fn note(heads: &mut csv::Writer<fs::File>, hashes: &mut Vec<String>, head: Head) -> Result<()> {
-    heads.serialize(&head)?;
-    hashes.push(head.hash);
-    Ok(())
+impl<'a> Journals<'a> {
+    fn new(out: &Path, report: &'a mut Report) -> Result<Journals<'a>> {
+        let create = |name: &str| {
+            let path = out.join(name);
+            fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+        };
+        Ok(Journals {
+            report,
+            entries: BufWriter::new(create(ENTRIES)?),
+            heads: csv::Writer::from_writer(create(HEADS)?),
+            count: 0,
+            hashes: Vec::new(),
+            open: None,
+            broken: HashMap::new(),
+        })
+    }
+
+    fn take(&mut self, place: &JournalPlace) -> Result<()> {
+        let entry = place.entry.as_ref().filter(|entry| entry.at < self.report.to);
+        let Some(entry) = entry else { return Ok(()) };
+        let customer = place.key.id().to_owned();
+        if self.open.as_ref().is_some_and(|head| head.customer != customer) {
+            self.broken.clear();
+            self.end()?;
+        }
+        let (seq, hash) = (entry.seq, entry.hash.clone());
+        self.open = Some(Head { customer: customer.clone(), seq, hash });
+        self.report.take(&customer, entry, &mut self.broken);
+        if entry.at >= self.report.from {
+            self.count += 1;
+            let line = Line { customer, entry: entry.clone() };
+            serde_json::to_writer(&mut self.entries, &line)?;
+            self.entries.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Notes where the journal that was read last ends.
+    fn end(&mut self) -> Result<()> {
+        if let Some(head) = self.open.take() {
+            self.heads.serialize(&head)?;
+            self.hashes.push(head.hash);
+        }
+        Ok(())
+    }
+
+    /// How many entries the period has.
+    fn finish(mut self) -> Result<u64> {
+        self.end()?;
+        self.heads.flush()?;
+        self.entries.flush()?;
+        let hash = root(self.hashes.iter().map(String::as_str).collect());
+        let journals = self.hashes.len();
+        self.report.root = json!({ "hash": hash, "journals": journals, "before": self.report.to });
+        Ok(self.count)
+    }
 }
 
 impl Report {

@@ -238,6 +238,8 @@ fn a_pack_verifies_until_a_byte_of_it_is_changed() {
     let breach = &report["breaches"][0];
     assert!(!breach["evidence"].as_str().unwrap().is_empty(), "{breach}");
     assert!(read("report.html").contains(breach["standard"].as_str().unwrap()));
+    let made_at = report["made_at"].as_str().unwrap();
+    assert!(read("report.html").contains(&format!("as of the making of this pack, {made_at}")));
     assert!(read("waivers.csv").contains("'=they moved"), "no formula for a spreadsheet");
     let again = output(folder, &made);
     assert_eq!(again.status.code(), Some(1), "a folder in use is not written over");

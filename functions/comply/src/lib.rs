@@ -2,8 +2,8 @@
 //!
 //! On a schedule it visits every customer, asks the domain which breaches to open and which to
 //! close, which tasks that asks for and which are overdue, and makes that true together with the journal
-//! entries. Then it makes the root over what all functions decided until the day before. On another
-//! schedule it takes the picture of all customers that the console shows. Holds no rule and no SDK call.
+//! entries. Then it makes the root over what all functions decided until the day before, and keeps it where
+//! nobody can change it, if the stack has such a place. On another schedule it takes the picture of all customers that the console shows. Holds no rule and no SDK call.
 
 use std::time::Instant;
 
@@ -39,6 +39,9 @@ pub async fn handle(
         // asks again, and only the root is still to be made then.
         let lifecycle = app.store.lifecycle().await?;
         app.store.make_root(&lifecycle, at).await?;
+        if let Some(vault) = &app.vault {
+            vault.keep_roots(&app.store, app.clock.now()).await?;
+        }
     }
     Ok(answer)
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use domain::adherence::{self, By};
-use domain::by_hand;
-use jiff::{SignedDuration, Timestamp};
-use platform::adherence::{AdherenceError, MAX_DAYS, Span, read};
+use jiff::Timestamp;
+use platform::adherence::read;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::page::{Parameters, given};
 use crate::problem::{Errors, Problem};
+use crate::span::{self, Asked};
 
 /// Which part of history is told where nothing is said.
 const DEFAULT_DAYS: i64 = 30;
@@ -119,26 +119,9 @@ pub(crate) async fn adherence(
     let by = given(asked.by).unwrap_or_else(|| By::Standard.as_str().to_owned());
     let words = By::ALL.map(By::as_str);
     let by = By::parse(&by).ok_or_else(|| Problem::unknown("unknown_by", "by", &by, words))?;
-    let instant = |text: Option<String>| {
-        let read = given(text).map(|text| by_hand::until(&text, &lifecycle.calendar)).transpose();
-        read.map_err(|_| {
-            Problem::bad("invalid_span", "`from` and `to` are instants, or dates as 2026-03-01")
-        })
-    };
-    let to = instant(asked.to)?.unwrap_or(now);
-    let before = || to.saturating_sub(SignedDuration::from_hours(24 * DEFAULT_DAYS)).unwrap_or(to);
-    let from = instant(asked.from)?.unwrap_or_else(before);
-    let span = Span::new(from, to).ok_or_else(|| {
-        let detail = format!("`from` comes before `to`, by at most {MAX_DAYS} days");
-        Problem::bad("invalid_span", detail)
-    })?;
-    let rows = read(&app.store, &lifecycle, by, span, now).await.map_err(|error| match error {
-        AdherenceError::Store(error) => Problem::from(error),
-        AdherenceError::TooMany => Problem::bad(
-            "too_many_entries",
-            "the journal has too many entries for one answer: ask for fewer days",
-        ),
-    })?;
+    let Asked { from, to, span } =
+        Asked::read((asked.from, asked.to), &lifecycle, DEFAULT_DAYS, now)?;
+    let rows = read(&app.store, &lifecycle, by, span, now).await.map_err(span::problem)?;
     let rows = rows.into_iter().map(AdherenceRow::from).collect();
     Ok(Json(Adherence { from, to, at: now, by: by.as_str(), rows }))
 }

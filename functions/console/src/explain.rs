@@ -1,5 +1,7 @@
 //! Why a customer is where it is, and what would change it.
 
+mod standards;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -26,6 +28,7 @@ use crate::page::Parameters;
 use crate::problem::{CustomerErrors, Errors, Problem};
 pub use crate::reason::Reason;
 use crate::reason::reasons;
+pub use standards::ExplainedStandard;
 
 /// The newest events and journal entries that are read for one explanation.
 const MAX_EVENTS: usize = 20_000;
@@ -69,6 +72,9 @@ pub struct Explanation {
     /// For each input the smallest change that would move the customer, verified by deciding
     /// again; the smallest of all first.
     pub what_if: Vec<Supposed>,
+    /// How it stands with each standard: why a finding is open and what would close it, and when one
+    /// that is kept would be broken.
+    pub standards: Vec<ExplainedStandard>,
     /// The tasks that are open, the oldest first, and why each was opened.
     pub tasks: Vec<ExplainedTask>,
     /// The next change with no new event, within 180 days; null for none.
@@ -431,6 +437,7 @@ pub(crate) async fn explained(
         others: told.others.into_iter().map(OtherStage::from).collect(),
         inputs: told.inputs.into_iter().map(ExplainedInput::from).collect(),
         what_if: told.what_if.into_iter().map(supposed).collect(),
+        standards: told.standards.into_iter().map(ExplainedStandard::from).collect(),
         tasks: tasks.into_iter().map(ExplainedTask::from).collect(),
         next: told.coming.map(|Coming { at, changes }| Next {
             at,

@@ -16,7 +16,8 @@ use utoipa::openapi::OpenApi;
 use crate::problem::Problem;
 use crate::{
     App, adherence, alerts, by_hand, customer, customers, events, explain, feeds, findings,
-    journal, lifecycle, pages, privacy, quarantine, silences, stages, task_actions, tasks, waivers,
+    journal, lifecycle, outcomes, pages, privacy, quarantine, silences, stages, task_actions,
+    tasks, waivers,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -105,6 +106,7 @@ routes! {
     "/api/findings" get findings::findings;
     "/api/waivers" get waivers::waivers;
     "/api/adherence" get adherence::adherence;
+    "/api/outcomes" get outcomes::outcomes;
     "/api/alerts" get alerts::alerts;
     "/api/alerts/{id}/ack" post alerts::acknowledge_alerts;
     "/api/silences" get silences::silences, post silences::add_silence;

@@ -12,7 +12,7 @@ use crate::expr::{Condition, Truth};
 use crate::facts::Facts;
 use crate::finding;
 use crate::journal::{Change, Effect, Reason};
-use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Rules, Stage};
+use crate::lifecycle::{Enter, Exit, Lifecycle, Promise, Rules, Stage, Standard};
 use crate::period::{Calendar, DAY, Period};
 use crate::rise;
 use crate::score::{self, Risk};
@@ -529,27 +529,53 @@ pub fn next_due(
 ) -> Option<Timestamp> {
     let facts = Facts::new(customer, lifecycle, now);
     let ahead = Stretch { after: now.as_second(), until: until.as_second() };
+    let points = points(&facts, conditions(lifecycle), deadlines(&facts), ahead);
+    points.into_iter().find(|at| decide(customer, lifecycle, *at).is_change())
+}
+
+/// The instants after `facts.as_of` and up to `until` at which the judgement of a standard may be another
+/// one with no new event, in order.
+pub(crate) fn points_of_standard(
+    facts: &Facts<'_>,
+    name: &str,
+    until: Timestamp,
+) -> Vec<Timestamp> {
+    let variants = || facts.lifecycle.variants.standards.iter().filter(|one| one.name == name);
+    let overlays = facts.lifecycle.overlays.iter().map(|condition| (condition, [None, None]));
+    let asked = variants().flat_map(|standard| asked_by(standard)).chain(overlays);
+    let deadlines = with_after(variants().filter_map(|one| standard::runs_out(facts, one)));
+    let ahead = Stretch { after: facts.as_of.as_second(), until: until.as_second() };
+    points(facts, asked, deadlines, ahead)
+}
+
+/// The instants of a stretch at which an answer may change, a time that it begins may be over, or a
+/// deadline may have passed, in order.
+fn points<'a>(
+    facts: &Facts<'_>,
+    conditions: impl Iterator<Item = (&'a Condition, [Option<Period>; 2])>,
+    deadlines: Vec<Timestamp>,
+    ahead: Stretch,
+) -> Vec<Timestamp> {
+    let calendar = &facts.lifecycle.calendar;
     let mut points = Vec::new();
-    for (when, holds) in conditions(lifecycle) {
+    for (when, holds) in conditions {
         let holds = holds.into_iter().flatten();
-        let back: i64 = holds.clone().map(|hold| look_back(&lifecycle.calendar, hold)).sum();
+        let back: i64 = holds.clone().map(|hold| look_back(calendar, hold)).sum();
         let stretch = Stretch { after: ahead.after - back - 1, until: ahead.until };
-        for at in change_points(&facts, when, stretch) {
+        for at in change_points(facts, when, stretch) {
             points.push(at);
             if let (true, Ok(since)) = (back > 0, Timestamp::from_second(at)) {
-                let held = holds.clone().fold(since, |at, hold| lifecycle.calendar.after(at, hold));
+                let held = holds.clone().fold(since, |at, hold| calendar.after(at, hold));
                 // A standard is broken after its time, not at it.
                 points.extend([held.as_second(), held.as_second() + 1]);
             }
         }
     }
-    let deadlines = deadlines(&facts);
     points.extend(deadlines.into_iter().map(|at| at.as_second()));
     points.retain(|at| ahead.after < *at && *at <= ahead.until);
     points.sort_unstable();
     points.dedup();
-    let mut instants = points.into_iter().filter_map(|at| Timestamp::from_second(at).ok());
-    instants.find(|at| decide(customer, lifecycle, *at).is_change())
+    points.into_iter().filter_map(|at| Timestamp::from_second(at).ok()).collect()
 }
 
 /// Every condition, and the times that begin when its answer changes, one after the other.
@@ -562,14 +588,7 @@ fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, [Optio
         [enter, leave].into_iter().flatten().chain(checkpoints)
     });
     let overlays = lifecycle.overlays.iter().map(|condition| (condition, [None, None]));
-    let standards = lifecycle.variants.standards.iter().flat_map(|standard| {
-        let (condition, hold) = match &standard.promise {
-            Promise::Holds { condition, hold } => (Some(condition), *hold),
-            _ => (None, None),
-        };
-        let asked = standard.only_if.iter().chain(condition);
-        asked.map(move |condition| (condition, [hold, standard.grace]))
-    });
+    let standards = lifecycle.variants.standards.iter().flat_map(|standard| asked_by(standard));
     let playbooks = lifecycle.variants.playbooks.iter().flat_map(|playbook| {
         let steps = playbook.steps.iter().flat_map(|step| {
             let met = step.task().and_then(|task| task.met_when.as_ref());
@@ -578,6 +597,16 @@ fn conditions(lifecycle: &Lifecycle) -> impl Iterator<Item = (&Condition, [Optio
         playbook.condition.iter().chain(steps).map(|condition| (condition, [None, None]))
     });
     stages.chain(standards).chain(overlays).chain(playbooks)
+}
+
+/// The conditions of a standard, and the times that begin when their answers change.
+fn asked_by(standard: &Standard) -> impl Iterator<Item = (&Condition, [Option<Period>; 2])> {
+    let (condition, hold) = match &standard.promise {
+        Promise::Holds { condition, hold } => (Some(condition), *hold),
+        _ => (None, None),
+    };
+    let asked = standard.only_if.iter().chain(condition);
+    asked.map(move |condition| (condition, [hold, standard.grace]))
 }
 
 /// Instants at which a stage's keeping, a stage's time or a promise runs out.
@@ -600,8 +629,10 @@ fn deadlines(facts: &Facts<'_>) -> Vec<Timestamp> {
     found.extend(waivers);
     found.extend(all.standards.iter().filter_map(|one| standard::runs_out(facts, one)));
     found.extend(task::instants(status, facts.lifecycle));
-    // A promise is broken after its instant, not at it.
-    let after = found.iter().map(|at| *at + SignedDuration::from_secs(1));
-    found = found.iter().copied().chain(after).collect();
-    found
+    with_after(found.into_iter())
+}
+
+/// Instants, and the second after each: a promise is broken after its instant, not at it.
+fn with_after(instants: impl Iterator<Item = Timestamp>) -> Vec<Timestamp> {
+    instants.flat_map(|at| [at, at + SignedDuration::from_secs(1)]).collect()
 }

@@ -1,11 +1,12 @@
-//! Why a customer is where it is, why it is not elsewhere, what would change that, and when it will
-//! change by itself.
+//! Why a customer is where it is, why it is not elsewhere, what would change that, how it stands with
+//! each standard, and when something will change by itself.
 //!
 //! Nothing is explained that is not decided: every answer is that of the functions that decide,
 //! asked again, and a change that is said to move the customer has been decided upon with that
 //! one value supposed.
 
 mod provenance;
+mod standards;
 mod what_if;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::tended::{Mended, Seen, Waiver};
 use crate::timeline::held_since;
 
 pub use provenance::{EventRef, Input, Origin};
+pub use standards::{Standing, ToldStandard};
 pub use what_if::WhatIf;
 
 /// How far ahead the next change by itself is looked for.
@@ -56,6 +58,8 @@ pub struct Explanation {
     pub inputs: Vec<Input>,
     /// For each input, the smallest change that moves the customer; the smallest of all first.
     pub what_if: Vec<WhatIf>,
+    /// How the customer stands with each standard, in the order of the file.
+    pub standards: Vec<ToldStandard>,
     /// The next change with no new event, within 180 days.
     pub coming: Option<Coming>,
     /// The health score.
@@ -136,6 +140,7 @@ pub fn explain(
         others: others(&facts),
         inputs: provenance::inputs(&facts, journal, log),
         what_if: what_if::what_if(&facts),
+        standards: standards::standards(&facts),
         coming: coming(customer, lifecycle, now),
         health: score::health(&facts),
         risk: score::risk(&facts),

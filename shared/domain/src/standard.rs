@@ -311,9 +311,8 @@ fn evidence(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Vec<Re
             ),
             None => Vec::new(),
         },
-        Promise::Sequence { stage, steps } => {
-            let visit = facts.customer.status.stage.as_ref().filter(|_| stage.is_some());
-            let from = visit.map_or(i64::MIN, |visit| visit.since.as_second());
+        Promise::Sequence { steps, .. } => {
+            let from = visit_from(facts, standard);
             let Some(skipped) = skipped(facts, steps, from) else { return Vec::new() };
             let came = Json::from(second(skipped.since).to_string());
             fact(
@@ -331,6 +330,55 @@ fn evidence(facts: &Facts<'_>, standard: &Standard, running: &Running) -> Vec<Re
             reasons
         }
     }
+}
+
+/// What would end a breach, as a part of a sentence.
+#[must_use]
+pub fn mended_by(facts: &Facts<'_>, standard: &Standard) -> String {
+    let one_of = |events: &[String]| format!("an event `{}`", events.join("` or `"));
+    let mend = match &standard.promise {
+        Promise::Deadline { event, .. } => format!("an event `{event}`"),
+        Promise::Respond { with, .. } => one_of(with),
+        Promise::Silence { events, .. } => one_of(events),
+        Promise::Required(traits) => {
+            let missing = traits.iter().filter(|index| !is_known(facts, **index));
+            let missing: Vec<String> = missing
+                .map(|index| format!("`traits.{}`", facts.lifecycle.traits[*index].name))
+                .collect();
+            format!("{} becoming known", missing.join(" and "))
+        }
+        Promise::StageOverdue(_) => {
+            let stage = facts.customer.status.stage.as_ref().map_or("", |stage| &stage.name);
+            format!("leaving the stage `{stage}`")
+        }
+        Promise::TaskOverdue(playbooks) => {
+            let tasks = facts.customer.status.tasks.open.iter();
+            let overdue = tasks.filter(|task| {
+                let is_over = task.runs_out().is_some_and(|due| due < facts.as_of);
+                is_over && playbooks.contains(&task.playbook)
+            });
+            let ids: Vec<String> = overdue.map(|task| format!("`{}`", task.id())).collect();
+            format!("closing the task {}", ids.join(" and "))
+        }
+        Promise::Sequence { steps, .. } => {
+            match skipped(facts, steps, visit_from(facts, standard)) {
+                Some(skipped) => format!("an event `{}`", skipped.missing),
+                None => "the steps in their order".to_owned(),
+            }
+        }
+        Promise::Holds { condition, .. } => format!("`{}` holding", condition.describe()),
+    };
+    match &standard.only_if {
+        Some(condition) => format!("{mend}, or `{}` no longer holding", condition.describe()),
+        None => mend,
+    }
+}
+
+/// From when on the steps of a sequence count.
+fn visit_from(facts: &Facts<'_>, standard: &Standard) -> i64 {
+    let is_of_visit = matches!(&standard.promise, Promise::Sequence { stage: Some(_), .. });
+    let visit = facts.customer.status.stage.as_ref().filter(|_| is_of_visit);
+    visit.map_or(i64::MIN, |visit| visit.since.as_second())
 }
 
 /// The open task of some playbooks that is overdue first, and from when on.

@@ -17,6 +17,7 @@ use crate::settings::{self, Settings, SettingsError};
 use crate::store::Store;
 use crate::sweep::TicketQueue;
 use crate::telemetry::{Telemetry, init_logs};
+use crate::vault::Vault;
 
 /// Everything outside that a function needs, made once per process.
 #[derive(Debug)]
@@ -61,6 +62,15 @@ impl Environment {
         let replay = url(&self.settings.replay_queue_url, "REPLAY_QUEUE_URL")?;
         let queues = Queues { privacy, replay };
         Ok(Handoff::to_queues(aws_sdk_sqs::Client::new(&self.sdk), queues))
+    }
+
+    /// The bucket that daily roots are kept in, where the stack has one.
+    #[must_use]
+    pub fn vault(&self) -> Option<Vault> {
+        let bucket = self.settings.roots_bucket.as_deref()?;
+        let (region, credentials) = (self.sdk.region()?, self.sdk.credentials_provider()?);
+        let endpoint = settings::variable("AWS_ENDPOINT_URL_S3");
+        Some(Vault::new(bucket, region.as_ref(), credentials, endpoint.as_deref()))
     }
 
     /// The queue of this function's own sweep tickets, where the stack has one.

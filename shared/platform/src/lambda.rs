@@ -23,9 +23,10 @@ pub async fn serve_sweep(
     clock: Clock,
 ) -> Result<(), lambda_runtime::Error> {
     let environment = Environment::from_env(function, clock).await?;
-    let queue = environment.ticket_queue();
+    let (queue, vault) = (environment.ticket_queue(), environment.vault());
     let Environment { store, clock, telemetry, .. } = environment;
-    let app = Arc::new(App { store, clock, queue, customers_per_segment: CUSTOMERS_PER_SEGMENT });
+    let customers_per_segment = CUSTOMERS_PER_SEGMENT;
+    let app = Arc::new(App { store, clock, queue, customers_per_segment, vault });
     run(service_fn(|event: LambdaEvent<Incoming<SweepEvent>>| {
         let (app, telemetry, handle) = (Arc::clone(&app), telemetry.clone(), &handle);
         async move {

@@ -22,6 +22,7 @@ pub mod settings;
 pub mod store;
 pub mod sweep;
 pub mod telemetry;
+pub mod vault;
 
 pub use clock::Clock;
 pub use settings::Settings;

@@ -48,6 +48,8 @@ pub struct Settings {
     pub privacy_queue_url: Option<String>,
     /// Where items of the quarantine go to be taken again.
     pub replay_queue_url: Option<String>,
+    /// The bucket that daily roots are kept in, where the stack has one.
+    pub roots_bucket: Option<String>,
     /// `error`, `warn` or `info`.
     pub log_level: String,
 }
@@ -119,6 +121,7 @@ impl Settings {
             public_url: lookup("PUBLIC_URL").filter(|url| !url.is_empty()),
             privacy_queue_url: lookup("PRIVACY_QUEUE_URL"),
             replay_queue_url: lookup("REPLAY_QUEUE_URL"),
+            roots_bucket: lookup("ROOTS_BUCKET"),
             log_level: lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })
     }

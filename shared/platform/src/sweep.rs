@@ -23,6 +23,7 @@ use crate::store::{
     StoreError, Versioned, Watched,
 };
 use crate::telemetry::Counts;
+use crate::vault::{Vault, VaultError};
 
 /// A table with more than twice as many customers is walked in segments of about this size.
 pub const CUSTOMERS_PER_SEGMENT: u64 = 20_000;
@@ -165,6 +166,9 @@ pub enum SweepError {
     /// A ticket could not be sent.
     #[error("a sweep ticket could not be sent")]
     Ticket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A daily root could not be put where nobody can change it.
+    #[error("a daily root could not be kept")]
+    Vault(#[from] VaultError),
     /// No customer could be handled.
     #[error("none of the {0} customers visited could be handled")]
     AllFailed(u64),
@@ -207,6 +211,8 @@ pub struct App {
     pub queue: Option<TicketQueue>,
     /// About how many customers a segment holds.
     pub customers_per_segment: u64,
+    /// Where daily roots are kept besides the journal; nowhere where there is none.
+    pub vault: Option<Vault>,
 }
 
 /// What to do about a customer at the instant of the run: the pure part of a sweep.

@@ -14,6 +14,8 @@ use crate::lifecycle::Inhibit;
 const MAX_MATCHERS: usize = 16;
 /// The longest label or value, in bytes.
 const MAX_TEXT: usize = 256;
+/// The label that is a customer's id.
+const CUSTOMER: &str = "customer";
 
 /// A question to one label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,10 @@ impl Matcher {
             _ => self.values.iter().any(String::is_empty),
         };
         has != self.is_not
+    }
+
+    fn names(&self, customer: &str) -> bool {
+        self.label == CUSTOMER && self.values.iter().any(|value| value == customer)
     }
 
     fn is_good(&self) -> bool {
@@ -109,6 +115,28 @@ pub enum SilenceRefused {
 }
 
 impl Silence {
+    /// Whether it is about a customer by its id.
+    #[must_use]
+    pub fn names(&self, customer: &str) -> bool {
+        self.matchers.iter().any(|matcher| matcher.names(customer))
+    }
+
+    /// The same without a customer's id; `None` where nothing of it is left.
+    #[must_use]
+    pub fn without(mut self, customer: &str) -> Option<Silence> {
+        let mut is_of_nobody = false;
+        self.matchers.retain_mut(|matcher| {
+            if !matcher.names(customer) {
+                return true;
+            }
+            matcher.values.retain(|value| value != customer);
+            // Without values none has one of them, and all have none of them.
+            is_of_nobody |= matcher.values.is_empty() && !matcher.is_not;
+            !matcher.values.is_empty()
+        });
+        (!is_of_nobody && !self.matchers.is_empty()).then_some(self)
+    }
+
     /// Checks what somebody asks for.
     ///
     /// # Errors

@@ -502,3 +502,35 @@ fn a_message_is_cut_to_what_sns_takes_and_says_so() {
     let sum = summary("id-3", &team(), &[group, group], 2, small.now);
     assert!(sum.subject.chars().count() < 100 && sum.text.contains("csm=a@example.com"), "{sum:?}");
 }
+
+#[test]
+fn a_silence_forgets_a_customer_and_is_gone_where_nobody_else_is_left() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let check = |matchers: &[&str], expected: Option<&[&str]>| {
+        let matchers: Vec<_> = matchers.iter().map(|text| Matcher::parse(text).unwrap()).collect();
+        let silence = Silence {
+            id: "s".to_owned(),
+            matchers,
+            author: "kim".to_owned(),
+            reason: "known".to_owned(),
+            starts_at: at("2026-01-01T00:00:00Z"),
+            ends_at: at("2026-02-01T00:00:00Z"),
+        };
+        let is_about = silence.names("acme");
+        let left = silence.without("acme");
+        let left = left
+            .map(|silence| silence.matchers.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let expected = expected.map(|all| all.iter().map(|one| (*one).to_owned()).collect());
+        assert_eq!(left, expected);
+        is_about
+    };
+    assert!(!check(&["csm=acme"], Some(&["csm=acme"])));
+    assert!(check(&["customer=acme"], None));
+    assert!(check(&["customer=acme", "standard=late"], None), "it would be of everybody");
+    assert!(check(
+        &["customer=acme,axa", "standard=late"],
+        Some(&["customer=axa", "standard=late"])
+    ));
+    assert!(check(&["customer!=acme", "standard=late"], Some(&["standard=late"])));
+    assert!(check(&["customer!=acme"], None));
+}

@@ -277,3 +277,66 @@ proptest! {
         }
     }
 }
+
+/// Standards of a customer who was last heard of on day 26, told on day 28.
+const STANDARDS: &str = "
+standards:
+  plan_known: { required: [traits.name], severity: low, owner: ops }
+  named: { required: [traits.vip], severity: high, owner: csm }
+  heard: { silence: { events: [login, call], limit: 5d }, grace: 1d, severity: medium, owner: csm }
+  used: { holds: metrics.logins_7d >= 1, for: 2d, severity: medium, owner: csm }
+  seated: { holds: metrics.seat_use > 0.9, only_if: segment.paying, severity: low, owner: csm }
+  called: { deadline: { stage: special, event: call, within: 3d }, severity: low, owner: csm }
+  noticed: { holds: traits.notice > today, severity: low, owner: ops }
+";
+
+#[test]
+fn each_standard_says_what_would_close_it_and_when_it_would_be_broken() {
+    let told = told(&format!("{SOURCE}{STANDARDS}"));
+    let of = |name: &str| told.standards.iter().find(|one| one.standard == name).unwrap();
+    let names: Vec<&str> = told.standards.iter().map(|one| one.standard.as_str()).collect();
+    assert_eq!(names, ["plan_known", "named", "heard", "used", "seated", "called", "noticed"]);
+    assert_eq!((of("plan_known").standing, of("plan_known").breaks_at), (Standing::Kept, None));
+    let named = of("named");
+    assert_eq!(named.standing, Standing::Broken, "no run has been there yet");
+    assert_eq!(named.closed_by.as_deref(), Some("`traits.vip` becoming known"));
+    assert_eq!(named.reasons[0].expression, "missing: traits.vip");
+    let second = |at: f64| Some(day(at) + SignedDuration::from_secs(1));
+    assert_eq!((of("heard").standing, of("heard").breaks_at), (Standing::Kept, second(32.0)));
+    assert_eq!(of("used").breaks_at, second(35.0), "seven days after the last, and two more");
+    let seated = of("seated");
+    assert_eq!(seated.standing, Standing::Broken);
+    let closed_by = "`metrics.seat_use > 0.9` holding, or `segment.paying` no longer holding";
+    assert_eq!(seated.closed_by.as_deref(), Some(closed_by));
+    assert_eq!(of("called").standing, Standing::NotApplicable);
+    let noticed = of("noticed");
+    assert_eq!((noticed.standing, noticed.reasons.len()), (Standing::CannotTell, 1));
+    assert_eq!(noticed.reasons[0].value, Json::Null);
+}
+
+#[test]
+fn an_open_finding_says_who_would_close_it_whatever_became_of_its_standard() {
+    let lifecycle = lifecycle(&format!("{SOURCE}{STANDARDS}"));
+    let log = log();
+    let customer =
+        Customer { profile: profile(&lifecycle, &log, day(28.0)), ..Customer::default() };
+    let mut customer = in_stage(customer, "onboarding", 1.0);
+    for standard in ["plan_known", "named", "gone", "noticed"] {
+        customer.status.findings.push(OpenFinding {
+            standard: standard.to_owned(),
+            key: "required".to_owned(),
+            opened_at: day(2.0),
+        });
+    }
+    let told = explain(&customer, &lifecycle, &[], &log, day(28.0)).standards;
+    let of = |name: &str| {
+        let one = told.iter().find(|one| one.standard == name).unwrap();
+        assert_eq!((one.standing, one.since), (Standing::Open, Some(day(2.0))), "{name}");
+        one.closed_by.clone().unwrap()
+    };
+    assert_eq!(of("plan_known"), "the next run, for it is mended");
+    assert_eq!(of("named"), "`traits.vip` becoming known");
+    assert_eq!(of("gone"), "the next run, for the standard is no longer declared");
+    assert_eq!(of("noticed"), "nothing before it can be told again");
+    assert_eq!(told.len(), 8, "each once");
+}

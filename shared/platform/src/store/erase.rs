@@ -6,25 +6,24 @@
 //! account and loses who told it.
 //!
 //! What stays: the decisions. Journal entries hold no personal data in the first place
-//! ([`domain::journal`]); only their key is the customer's id. So they are taken to a key made from
-//! the first entry's hash, which nothing leads back from. Not a byte of an entry changes: the chain
-//! verifies as it did.
+//! ([`domain::journal`]); only their key is the customer's id. So they are taken to a key that
+//! nothing leads back from ([`super::burial`]). Not a byte of an entry changes: the chain verifies as
+//! it did.
 //!
 //! Only what was received up to the request is erased; what comes later is a new customer's, unless
 //! the id is suppressed. Every step can be repeated: an erasure that was cut off is started again.
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
 use domain::customer::{Customer, Status};
 use domain::event::{Event, EventKind, id_text};
 use domain::fold::{self, Scope};
 use domain::lifecycle::{Lifecycle, Subject};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
-use sha2::{Digest, Sha256};
 
-use super::attributes::{Reader, b, item, key, n, s};
+use super::attributes::{Reader, b, key, n, s};
 use super::bulk::BATCH;
 use super::commit::due;
 use super::customers::{CustomerUpdate, Freshness, Late, Parts};
@@ -185,6 +184,7 @@ impl Store {
         self.erase_waivers(key).await?;
         self.erase_tasks(key).await?;
         self.erase_alerts(key, erasure.now).await?;
+        self.erase_silences(key.id()).await?;
         for found in self.query_all_control(&format!("sent#{key}")).await? {
             let sk = Reader { table: "control", item: &found }.text("sk")?;
             self.delete_control(&format!("sent#{key}"), sk).await?;
@@ -344,37 +344,6 @@ impl Store {
                 return Ok(());
             }
         }
-    }
-
-    /// Takes a journal to a key that nothing leads back from. The first entry goes last: the key is
-    /// made from it, so that a burial that was cut off goes on at the same one.
-    async fn bury_journal(&self, of: &CustomerKey) -> Result<(), StoreError> {
-        let table = &self.tables.journal;
-        let query = self.query_under(table, of.as_str()).consistent_read(true);
-        let entries = self.all_pages(query).await?;
-        let Some(first) = entries.first() else { return Ok(()) };
-        let first = Reader { table: "journal", item: first }.text("entry")?;
-        let grave = CustomerKey::erased(&domain::hex(&Sha256::digest(first.as_bytes())[..16]));
-        let days = entries.iter().filter_map(|entry| entry.get("day")?.as_s().ok().cloned());
-        self.rename_in_roots(of, &grave, &days.collect()).await?;
-        for entry in entries.into_iter().rev() {
-            let sequence = entry
-                .get("sk")
-                .cloned()
-                .ok_or(StoreError::Item { table: "journal", what: "sk" })?;
-            let mut buried = entry;
-            buried.insert("pk".to_owned(), s(grave.as_str()));
-            let put = PutRequest::builder().set_item(Some(buried)).build();
-            let put = put.map_err(StoreError::call_built("BatchWriteItem", table))?;
-            let put = WriteRequest::builder().put_request(put).build();
-            self.write_batch(table, vec![put]).await?;
-            let old = item([("pk", s(of.as_str())), ("sk", sequence)]);
-            let delete = DeleteRequest::builder().set_key(Some(old)).build();
-            let delete = delete.map_err(StoreError::call_built("BatchWriteItem", table))?;
-            let delete = WriteRequest::builder().delete_request(delete).build();
-            self.write_batch(table, vec![delete]).await?;
-        }
-        Ok(())
     }
 
     /// Erases what quarantine holds of ids; of a batch, only the calls that name one.

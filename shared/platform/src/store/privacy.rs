@@ -1,4 +1,4 @@
-//! Requests to suppress and to erase, and everything held about one id.
+//! Requests to suppress and to erase.
 //!
 //! A request is written down before anything is done, its ids in parts; a part that is done is
 //! deleted, so that a worker that was cut off goes on with what is left, and no id outlives its
@@ -7,24 +7,16 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use domain::customer::Customer;
-use domain::event::Event;
-use domain::journal::JournalEntry;
-use domain::lifecycle::{Lifecycle, Subject};
+use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::attributes::{Item, Reader, b, item, key, n, s};
-use super::customers::Freshness;
-use super::erase::{Erasure, is_about, names};
-use super::findings::{Finding, LISTS, finding_of};
-use super::log::Reach;
-use super::quarantine::{Quarantined, quarantined_of};
+use super::erase::Erasure;
 use super::read::{Page, cursor_key, cursor_text};
 use super::suppression::{Person, Turn, random_hex};
-use super::tasks::{TaskRecord, is_record_of, record_of};
-use super::{CustomerKey, Store, StoreError, Versioned};
+use super::{Store, StoreError};
 use crate::codec;
 use crate::meter::Access;
 
@@ -95,29 +87,6 @@ pub struct PrivacyRequest {
     pub created_at: Timestamp,
     /// When it came to its end.
     pub finished_at: Option<Timestamp>,
-}
-
-/// Everything held about one id.
-#[derive(Debug, Clone, Default)]
-pub struct Held {
-    /// The customers that are the id's alone.
-    pub customers: Vec<Versioned>,
-    /// Every id that is the same person.
-    pub ids: BTreeSet<String>,
-    /// The accounts a user was told to belong to.
-    pub accounts: BTreeSet<String>,
-    /// Their events, and those about the user in the accounts.
-    pub events: Vec<(CustomerKey, Event)>,
-    /// Decisions about the customers.
-    pub journal: Vec<(CustomerKey, JournalEntry)>,
-    /// Findings about them.
-    pub findings: Vec<Finding>,
-    /// Tasks about them.
-    pub tasks: Vec<TaskRecord>,
-    /// What was set aside and names the id.
-    pub quarantine: Vec<Quarantined>,
-    /// Whether the id is turned away at the door, as a user's and as an account's.
-    pub suppressed: (bool, bool),
 }
 
 impl Store {
@@ -312,92 +281,6 @@ impl Store {
         self.meter.add(&self.tables, Access::Write, output.consumed_capacity.as_slice());
         Ok(())
     }
-
-    // ---- export ----
-
-    /// Everything held about an id, be it a user's or an account's.
-    ///
-    /// # Errors
-    /// When the tables cannot be read.
-    pub async fn held_about(&self, id: &str, lifecycle: &Lifecycle) -> Result<Held, StoreError> {
-        let own = [id.to_owned()].into();
-        let mut held =
-            Held { ids: self.same_as(Person::User, &own, lifecycle).await?, ..Held::default() };
-        let mut keys: BTreeSet<CustomerKey> =
-            CustomerKey::candidates(id, lifecycle.subject).into_iter().collect();
-        for same in &held.ids {
-            if lifecycle.subject == Subject::Account {
-                keys.insert(CustomerKey::unlinked_user(same));
-                let accounts = self.accounts_of(same).await?;
-                held.accounts.extend(accounts.iter().map(|account| account.id().to_owned()));
-            } else {
-                keys.insert(CustomerKey::subject(same));
-            }
-        }
-        for key in &keys {
-            let found = self.read_customer(key, Freshness::Strong).await?;
-            let log = self.log(key, Reach::Whole).await?;
-            held.events.extend(log.into_iter().map(|event| (key.clone(), event)));
-            let entries = self.whole_journal(key).await?;
-            held.journal.extend(entries.into_iter().map(|entry| (key.clone(), entry)));
-            if found.version > 0 {
-                held.customers.push(found);
-            }
-        }
-        let accounts = held.accounts.iter().map(|account| CustomerKey::subject(account));
-        for key in accounts.filter(|key| !keys.contains(key)).collect::<Vec<_>>() {
-            let log = self.log(&key, Reach::Whole).await?;
-            let about = log.into_iter().filter(|event| is_about(&event.body, &held.ids));
-            held.events.extend(about.map(|event| (key.clone(), event)));
-        }
-        let customers: BTreeSet<&str> = keys.iter().map(CustomerKey::id).collect();
-        for list in LISTS {
-            for found in self.query_all_control(list).await? {
-                let finding = finding_of(&found)?;
-                if customers.contains(finding.customer.as_str()) {
-                    held.findings.push(finding);
-                }
-            }
-        }
-        for list in [super::tasks::OPEN, super::tasks::CLOSED] {
-            for found in self.query_all_control(list).await? {
-                let record = record_of(&found)?;
-                if keys.iter().any(|key| is_record_of(&found, &record, key)) {
-                    held.tasks.push(record);
-                }
-            }
-        }
-        for found in self.query_all_control("quarantine").await? {
-            let quarantined = quarantined_of(&found)?;
-            let is_named = match serde_json::from_str(&quarantined.raw) {
-                Ok(body) => names(&body, &held.ids),
-                Err(_) => held
-                    .ids
-                    .iter()
-                    .any(|id| quarantined.raw.contains(&Json::from(id.as_str()).to_string())),
-            };
-            let is_shared = quarantined.shared.as_ref();
-            if is_named || is_shared.is_some_and(|shared| names(shared, &held.ids)) {
-                held.quarantine.push(quarantined);
-            }
-        }
-        let suppressed = self.suppressed().await?;
-        held.suppressed = (suppressed.has(Person::User, id), suppressed.has(Person::Account, id));
-        Ok(held)
-    }
-
-    async fn whole_journal(&self, key: &CustomerKey) -> Result<Vec<JournalEntry>, StoreError> {
-        let (mut entries, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = self.journal(key, 1_000, cursor.as_deref()).await?;
-            entries.extend(page.items);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                entries.reverse();
-                return Ok(entries);
-            }
-        }
-    }
 }
 
 fn parts_of(id: &str) -> String {
@@ -443,78 +326,5 @@ fn request_of(found: &Item) -> Result<PrivacyRequest, StoreError> {
         failed: read.number("failed")?,
         created_at: instant(read.number("created_at")?)?,
         finished_at: read.maybe_number("finished_at").map(instant).transpose()?,
-    })
-}
-
-impl Held {
-    /// Whether nothing is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.customers.is_empty()
-            && self.accounts.is_empty()
-            && self.events.is_empty()
-            && self.journal.is_empty()
-            && self.findings.is_empty()
-            && self.tasks.is_empty()
-            && self.quarantine.is_empty()
-            && self.suppressed == (false, false)
-    }
-
-    /// As JSON, for whoever asked.
-    #[must_use]
-    pub fn to_json(&self, id: &str, now: Timestamp) -> Json {
-        let events = self.events.iter().map(|(customer, event)| {
-            json!({
-                "customer": customer.id(),
-                "id": event.id,
-                "timestamp": event.at,
-                "received_at": event.received_at,
-                "call": event.body,
-            })
-        });
-        let journal = self
-            .journal
-            .iter()
-            .map(|(customer, entry)| json!({ "customer": customer.id(), "entry": entry }));
-        let (user, account) = self.suppressed;
-        json!({
-            "id": id,
-            "exported_at": now,
-            "ids": self.ids,
-            "accounts": self.accounts,
-            "suppressed": { "user": user, "account": account },
-            "customers": self.customers.iter().map(customer_json).collect::<Vec<_>>(),
-            "events": events.collect::<Vec<_>>(),
-            "journal": journal.collect::<Vec<_>>(),
-            "findings": self.findings,
-            "tasks": self.tasks,
-            "quarantine": self.quarantine,
-        })
-    }
-}
-
-fn customer_json(found: &Versioned) -> Json {
-    let Customer { profile, status, .. } = &found.customer;
-    let traits = profile.traits.iter().map(|(name, state)| {
-        let told_at = Timestamp::from_millisecond(state.at).ok();
-        (name.clone(), json!({ "value": state.value.to_json(), "told_at": told_at }))
-    });
-    let seen = |ms: i64| (ms != 0).then(|| Timestamp::from_millisecond(ms).ok()).flatten();
-    json!({
-        "id": found.key.id(),
-        "version": found.version,
-        "part_of": found.moved.as_ref().map(|moved| moved.to.id()),
-        "first_seen": seen(profile.first_seen),
-        "last_seen": seen(profile.last_seen),
-        "traits": traits.collect::<serde_json::Map<_, _>>(),
-        "counted": profile.series,
-        "stage": status.stage,
-        "previous_stage": status.previous_stage,
-        "entered": status.entered,
-        "risk": status.risk,
-        "risk_week": status.risk_week,
-        "findings": status.findings,
-        "tended": status.tended,
-        "tasks": status.tasks,
     })
 }

@@ -29,6 +29,8 @@ use crate::codec;
 pub const LATE_DAYS: i32 = 14;
 /// So many roots are looked at for what is in them already: more than are made in [`LATE_DAYS`].
 const RECENT: i32 = 40;
+/// Where it is remembered up to which root all were kept elsewhere.
+const KEPT: (&str, &str) = ("roots", "kept");
 /// Parts of a list that are read at once.
 const PARTS: i32 = 10;
 
@@ -257,6 +259,37 @@ impl Store {
         }
         let of = |leaf: &Leaf| found.get(&(leaf.customer.clone(), leaf.seq)).copied();
         Ok(leaves.iter().map(of).collect())
+    }
+
+    /// The roots that were not put where nobody can change them, the oldest first.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn roots_to_keep(&self) -> Result<Vec<JournalEntry>, StoreError> {
+        let kept = self.get_control(KEPT.0, KEPT.1, true).await?;
+        let kept = kept.map(|found| Reader { table: "control", item: &found }.number("seq"));
+        let kept: u64 = kept.transpose()?.unwrap_or_default();
+        let (mut roots, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.journal(&CustomerKey::roots(), RECENT, cursor.as_deref()).await?;
+            let is_last = page.items.iter().any(|root| root.seq <= kept);
+            roots.extend(page.items.into_iter().filter(|root| root.seq > kept));
+            cursor = page.next_cursor.filter(|_| !is_last);
+            if cursor.is_none() {
+                roots.reverse();
+                return Ok(roots);
+            }
+        }
+    }
+
+    /// Remembers up to which root all were put where nobody can change them.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn note_root_kept(&self, seq: u64) -> Result<(), StoreError> {
+        let mut found = key(KEPT.0, KEPT.1);
+        found.insert("seq".to_owned(), n(seq));
+        self.put_control(found, None).await.map(|_| ())
     }
 
     /// Takes a customer's key out of the lists of the roots that are over its entries of some days.

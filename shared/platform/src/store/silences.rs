@@ -65,6 +65,18 @@ impl Store {
         Ok(Some(silence))
     }
 
+    /// Takes a customer's id out of what is silenced; what silenced it alone goes.
+    pub(super) async fn erase_silences(&self, customer: &str) -> Result<(), StoreError> {
+        for silence in self.silences().await?.into_iter().filter(|one| one.names(customer)) {
+            let id = silence.id.clone();
+            match silence.without(customer) {
+                Some(rest) => self.put_silence(&rest).await?,
+                None => self.delete_control(SILENCES, &id).await.map(|_| ())?,
+            }
+        }
+        Ok(())
+    }
+
     async fn put_silence(&self, silence: &Silence) -> Result<(), StoreError> {
         let mut found = key(SILENCES, &silence.id);
         let bytes = codec::shrink(&serde_json::to_vec(silence).unwrap_or_default());
