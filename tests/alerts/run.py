@@ -202,14 +202,14 @@ def configuration(timelines: list[Timeline], url: str) -> Timeline:
         routes.append({
             "matchers": [of_this], "receiver": "nobody",
             "routes": [
-                {"matchers": [matcher(*one) for one in route["match"].items()], "receiver": f"{number}.r{index}",
+                {"matchers": [matcher(*one) for one in route["match"].items()], "receiver": f"{number}-r{index}",
                  "group_by": route["group_by"], "group_wait": f"{round(route['wait'] * 1000)}ms",
                  "group_interval": f"{route['interval']}s", "repeat_interval": f"{round(route['repeat'] * 1000)}ms"}
                 for index, route in enumerate(one["routes"])
             ],
         })
         receivers += [
-            {"name": f"{number}.r{index}", "webhook_configs": [{"url": url, "send_resolved": True}]}
+            {"name": f"{number}-r{index}", "webhook_configs": [{"url": url, "send_resolved": True}]}
             for index in range(len(one["routes"]))
         ]
         inhibit += [
@@ -245,7 +245,11 @@ class Webhook:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            # Many groups have their turn at the same instant.
+            request_queue_size = 256
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
 
@@ -334,7 +338,7 @@ def theirs(program: str, timelines: list[Timeline]) -> tuple[list[list[Timeline]
     webhook.server.shutdown()
     told: list[list[Timeline]] = [[] for _ in timelines]
     for at, body in webhook.came:
-        number, receiver = body["receiver"].split(".")
+        number, receiver = body["receiver"].split("-")
         listed = {status: [one["labels"]["customer"] for one in body["alerts"] if one["status"] == status] for status in ("firing", "resolved")}
         told[int(number)].append({"at": at - began, "to": receiver, "group": body["groupLabels"], **listed})
     return told, late

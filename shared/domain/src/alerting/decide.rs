@@ -7,8 +7,11 @@ use super::mute::{Muted, Mutes};
 use crate::lifecycle::{Escalation, Grouping, Receiver};
 use crate::period::Calendar;
 
-/// How soon it is looked again whether what mutes still does, where a group's turns come sooner.
+/// How soon it is looked again whether what mutes still does, where a group's turns come more often than
+/// anything is looked at.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// How often what is due is looked at.
+const TICK: SignedDuration = SignedDuration::from_mins(1);
 
 /// How a group is told.
 #[derive(Debug, Clone)]
@@ -265,7 +268,7 @@ pub fn next(group: &Group, mutes: &Mutes<'_>, policy: &Policy<'_>, now: Timestam
 /// When to look again whether what mutes still does: at the turn after a silence ends, and at the next
 /// one, for it may be ended before, and what inhibits ends unannounced.
 fn look_again(group: &Group, muted: &Muted, grouping: &Grouping, now: Timestamp) -> Timestamp {
-    let is_often = SignedDuration::from_secs(grouping.interval) < LOOK_AGAIN;
+    let is_often = SignedDuration::from_secs(grouping.interval) < TICK;
     let soon = match is_often {
         true => turn(group, grouping, now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX)),
         false => turn_after(group, grouping, now),
