@@ -22,7 +22,11 @@ from stack import Stack, as_list, text_of  # noqa: E402
 POLLING = "dynamodb:ListStreams"
 # A task that score opened for a band of risk it also closes, days later: more than is lived through here.
 # What score decides has tasks, and closing one deletes it from the list of open ones.
-NOT_LIVED_THROUGH = {("score", "dynamodb:DeleteItem", "${ControlTable.Arn}")}
+# A click in Slack that says what a finding of an account was worth is decided with the accounts below it.
+NOT_LIVED_THROUGH = {
+    ("score", "dynamodb:DeleteItem", "${ControlTable.Arn}"),
+    ("ingest", "dynamodb:BatchGetItem", "${CustomersTable.Arn}"),
+}
 
 
 def check(workspace: Workspace, expect: Any) -> None:

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 #![allow(clippy::print_stdout, reason = "figures are printed for people to see")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -162,6 +162,15 @@ impl World {
             })
         };
         items.into_iter().map(|item| item.into_iter().collect()).enumerate().map(record).collect()
+    }
+
+    /// The records of findings, of their beginnings or of their ends.
+    async fn findings(&self, are_ends: bool) -> Vec<Json> {
+        let is_it = |record: &Json| {
+            let image = record["dynamodb"]["NewImage"].to_string();
+            image.contains("phone_known") && image.contains("closed") == are_ends
+        };
+        self.records().await.into_iter().filter(is_it).collect()
     }
 
     /// Delivers records in batches of 100, again from where an answer says so.
@@ -446,7 +455,8 @@ async fn what_is_silenced_is_told_when_the_silence_ends() {
         (&of_kim["state"], &of_kim["silence"]["reason"]),
         (&json!("silenced"), &json!("away"))
     );
-    world.at(3_600);
+    // With the next turn of its group: half a minute and every five from its beginning.
+    world.at(3_631);
     world.tick().await;
     assert_eq!(world.told()[1..], ["team [2 firing] csm=kim@x first"]);
 
@@ -463,6 +473,65 @@ async fn what_is_silenced_is_told_when_the_silence_ends() {
     let path = format!("/api/silences/{}", silence["id"].as_str().unwrap());
     let by = json!({ "author": "kim" });
     assert_eq!(world.api(Method::DELETE, &path, &by).await.0, 404, "it is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_group_that_is_silenced_is_told_and_its_end_too_when_the_silence_is_over() {
+    let mut world = three().await;
+    let app = world.notify(&["team", "urgent"]);
+    let silence = |id: &str, customer: &str, hours: i64| {
+        let matchers = vec![Matcher::parse(&format!("customer={customer}")).unwrap()];
+        let ends = start() + SignedDuration::from_hours(hours);
+        let who = (Some("kim"), Some("away"));
+        Silence::checked(id.to_owned(), matchers, who, (start(), ends), start()).unwrap()
+    };
+    let store = world.pack.store.clone();
+    store.add_silence(&silence("s1", "acme", 1), start()).await.unwrap();
+    world.deliver(&app, &world.records().await).await;
+    for minutes in (1..70).step_by(1) {
+        world.at(60 * minutes);
+        world.tick().await;
+    }
+    let of_kim = |world: &World| -> Vec<String> {
+        world.told().into_iter().filter(|one| one.contains("kim@x")).collect()
+    };
+    let first = "team [2 firing] csm=kim@x first";
+    let told = of_kim(&world);
+    assert_eq!(
+        told,
+        [
+            first.replace("2 firing", "1 firing"),
+            first.replace("first", "new_alerts").replace("2 firing", "2 firing (1 new)")
+        ]
+    );
+
+    // What ends while it is silenced leaves nothing behind, and who heard that it began hears of it.
+    store.add_silence(&silence("s2", "acme,axa", 3), start()).await.unwrap();
+    for account in ["acme", "axa"] {
+        world.mends(account).await;
+    }
+    world.judge().await;
+    world.deliver(&app, &world.records().await).await;
+    for minutes in 70..200 {
+        world.at(60 * minutes);
+        world.tick().await;
+    }
+    assert_eq!(of_kim(&world)[2..], ["team [2 resolved] csm=kim@x resolved"]);
+    let groups = world.control("alerts").await.len() - world.control("alerts#").await.len();
+    assert_eq!(groups, 1, "only lou's is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_is_gathered_neither_a_batch_nor_a_tick_reads_silences() {
+    let world = World::of(FILE).await;
+    let app = world.notify(&["team"]);
+    // The file, and what is due and waits to be sent.
+    world.faults.calm();
+    notify::tick(&app).await.unwrap();
+    let first = world.faults.calls();
+    world.faults.calm();
+    notify::tick(&app).await.unwrap();
+    assert!(world.faults.calls() <= first && world.faults.calls() <= 3, "{}", world.faults.calls());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -530,47 +599,102 @@ async fn of_a_customer_that_is_erased_no_alert_is_left() {
     store.acknowledge_alerts(id, &by, &lifecycle, now).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_storm_is_one_message_for_a_route_and_an_interval_and_little_state() {
-    const CUSTOMERS: usize = 2_000;
+/// So many findings by one edit of the lifecycle file, their records delivered over ten minutes, and their
+/// end: what is sent and what is kept.
+async fn storm(customers: usize) {
+    const MINUTES: i64 = 10;
     let file = FILE.replace("group_by: [csm]", "group_by: [standard]");
-    let mut world = World::of(&file).await;
+    let mut world = World::of(
+        &file.replace("phone_known:", "name_known:").replace("traits.phone]", "traits.name]"),
+    )
+    .await;
     let lifecycle = world.pack.store.lifecycle().await.unwrap();
-    let mut groups = Vec::new();
-    for number in 0..CUSTOMERS {
-        let account = format!("account-{number:05}");
-        groups.push((CustomerKey::subject(&account), vec![joins(&account, "kim@x", start())]));
+    let account = |number: usize| format!("account-{number:06}");
+    let numbers: Vec<usize> = (0..customers).collect();
+    for part in numbers.chunks(5_000) {
+        let joined = part.iter().map(|number| {
+            let account = account(*number);
+            (CustomerKey::subject(&account), vec![joins(&account, "kim@x", start())])
+        });
+        world
+            .pack
+            .store
+            .commit_bulk(&joined.collect::<Vec<_>>(), &lifecycle, start())
+            .await
+            .unwrap();
     }
-    world.pack.store.commit_bulk(&groups, &lifecycle, start()).await.unwrap();
     world.judge().await;
-    let records = world.records().await;
-    // And the root over the days before.
-    assert_eq!(records.len(), CUSTOMERS + 1);
+    world.pack.apply(&file).await.unwrap().unwrap();
+    world.judge().await;
+    let records = world.findings(false).await;
+    assert_eq!(records.len(), customers, "one finding each");
+
     let app = world.notify(&["team", "urgent"]);
-    for (part, minute) in records.chunks(500).zip(1..) {
+    let began = std::time::Instant::now();
+    let each = customers.div_ceil(usize::try_from(MINUTES).unwrap());
+    for (part, minute) in records.chunks(each).zip(1..) {
         world.deliver(&app, part).await;
         world.at(60 * minute);
         world.tick().await;
     }
-    world.at(600);
-    world.tick().await;
+    let took = began.elapsed();
+    for minute in MINUTES + 1..=MINUTES + 6 {
+        world.at(60 * minute);
+        world.tick().await;
+    }
     let told = world.told();
-    assert_eq!(told.len(), 2, "the first part, and the rest with the next turn: {told:?}");
-    assert_eq!(
-        told[1],
-        format!("team [{CUSTOMERS} firing (1500 new)] standard=phone_known new_alerts")
-    );
-    let group = world.control("alerts").await;
-    let largest = group.iter().max().copied().unwrap_or_default();
+    // After the wait, and every five minutes while there is news.
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[2].starts_with(&format!("team [{customers} firing ")), "{told:?}");
+    assert_eq!(world.by_id().len(), 3);
+    let groups = world.control("alerts").await;
+    let (items, bytes) = (groups.len(), groups.iter().sum::<usize>());
+    // One group and when it is due; three lines of the log.
+    assert_eq!(items, 2 + told.len(), "{groups:?}");
+    let largest = groups.iter().max().copied().unwrap_or_default();
     assert!(largest < 16 * 1024, "the group has {largest} bytes");
-    let members = world.control("alert#").await;
-    assert_eq!(members.len(), CUSTOMERS);
-    let each = members.iter().sum::<usize>() / CUSTOMERS;
-    assert!(each < 300, "{each} bytes for an alert");
+    let notes = world.control("alert#").await;
+    assert_eq!(notes.len(), customers, "what counts each once");
+    let note = notes.iter().sum::<usize>() / customers;
+    assert!(note < 300, "{note} bytes for an alert");
     println!(
-        "{CUSTOMERS} findings: {} messages, a group of {largest} bytes, {each} bytes each",
+        "{customers} findings told in {took:.1?}: {} messages, {items} items of {bytes} bytes, and {note} bytes each",
         told.len()
     );
-    let distinct: BTreeSet<String> = world.by_id().into_keys().collect();
-    assert_eq!(distinct.len(), 2);
+
+    // When all of it is mended there is one message more, no group, and nothing more of each.
+    let now = world.at(3_600);
+    for part in numbers.chunks(5_000) {
+        let mended = part.iter().map(|number| {
+            let account = account(*number);
+            let body = json!({ "type": "group", "userId": "u", "groupId": account,
+                "traits": { "phone": "1" } });
+            (CustomerKey::subject(&account), vec![event(&format!("mends-{account}"), now, body)])
+        });
+        let lifecycle = world.pack.store.lifecycle().await.unwrap();
+        world.pack.store.commit_bulk(&mended.collect::<Vec<_>>(), &lifecycle, now).await.unwrap();
+    }
+    world.judge().await;
+    let ended = world.findings(true).await;
+    assert_eq!(ended.len(), customers);
+    world.deliver(&app, &ended).await;
+    for minute in 61..=66 {
+        world.at(60 * minute);
+        world.tick().await;
+    }
+    assert_eq!(world.told().len(), 4, "{:?}", world.told());
+    assert_eq!(world.control("alerts").await.len(), 4, "the log alone");
+    assert_eq!(world.control("alert#").await.len(), customers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_is_one_message_for_a_route_and_an_interval_and_little_state() {
+    storm(5_000).await;
+}
+
+/// `cargo test --workspace --locked --release --test alerts -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes minutes"]
+async fn a_storm_of_a_hundred_thousand() {
+    storm(100_000).await;
 }

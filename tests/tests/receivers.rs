@@ -380,7 +380,9 @@ async fn what_is_escalated_to_pagerduty_is_acknowledged_and_resolved_there() {
 async fn a_click_in_slack_acknowledges_the_group_and_it_is_not_repeated() {
     let mut world = World::new().await;
     world.happens("acme", without(&["b"])).await;
-    assert_eq!(world.vendors.of("chat").len(), 1);
+    world.happens("axa", without(&["b"])).await;
+    world.tick(300).await;
+    assert_eq!(world.vendors.of("chat").len(), 2, "a group of two has one button to acknowledge");
     let at = world.at(600).as_second();
     let click = world.clicked(0, "t1");
     // None of these is Slack's, or ours.
@@ -430,10 +432,11 @@ async fn a_click_in_slack_acknowledges_the_group_and_it_is_not_repeated() {
     for hours in [5, 25, 49] {
         world.tick(hours * 3_600).await;
     }
-    assert_eq!((world.vendors.of("chat").len(), world.vendors.of("oncall").len()), (1, 0));
+    assert_eq!((world.vendors.of("chat").len(), world.vendors.of("oncall").len()), (2, 0));
     // A message of a group that is over, and began anew, has buttons of its own only.
     world.at(50 * 3_600);
     world.happens("acme", known()).await;
+    world.happens("axa", known()).await;
     world.tick(51 * 3_600).await;
     let at = world.at(51 * 3_600).as_second();
     let mut old = click.clone();
@@ -443,11 +446,55 @@ async fn a_click_in_slack_acknowledges_the_group_and_it_is_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_click_in_slack_says_what_the_one_finding_of_a_message_was_worth() {
+    for (button, outcome, said) in
+        [(0, "useful", "useful"), (1, "known", "known before"), (2, "false", "a false alarm")]
+    {
+        let mut world = World::new().await;
+        world.happens("acme", without(&["b"])).await;
+        let at = world.at(600).as_second();
+        let click = world.clicked(button, "t1");
+        let text = click["actions"][0]["value"].as_str().unwrap();
+        assert!(text.contains(outcome) && !text.contains("acme"), "{text}");
+        // Another outcome than was signed, or another's signature, is no decision.
+        let mut tampered = click.clone();
+        tampered["actions"][0]["value"] = json!(text.replace(outcome, "usefull"));
+        let (status, answer) = world.click(&tampered, at, SIGNING).await;
+        assert_eq!((status, &answer["code"]), (401, &json!("wrong_button")));
+        assert_eq!(world.click(&click, at, "another").await.0, 401);
+        assert_eq!(world.api("/api/findings").await["items"][0]["acknowledged"], json!(null));
+
+        let (status, answer) = world.click(&click, at, SIGNING).await;
+        assert_eq!(status, 200, "{answer}");
+        let text = format!("✓ <@U024BE7LH> looks after this. It was {said}.");
+        assert_eq!(answer["text"], text.as_str());
+        let seen = world.api("/api/findings").await["items"][0]["acknowledged"].clone();
+        assert_eq!(
+            (&seen["outcome"], &seen["author"]),
+            (&json!(outcome), &json!("slack:U024BE7LH"))
+        );
+        assert_eq!(world.api("/api/alerts").await["items"][0]["state"], "acknowledged");
+        // Nobody hears of it again.
+        for hours in [5, 25] {
+            world.tick(hours * 3_600).await;
+        }
+        assert_eq!((world.vendors.of("chat").len(), world.vendors.of("oncall").len()), (1, 0));
+        // Of what was mended meanwhile nothing is said.
+        world.happens("acme", known()).await;
+        let mut late = click.clone();
+        late["trigger_id"] = json!("t2");
+        let at = world.at(26 * 3_600).as_second();
+        let (status, answer) = world.click(&late, at, SIGNING).await;
+        assert_eq!((status, &answer["text"]), (200, &json!("This is over already.")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_is_snoozed_in_slack_is_told_when_the_hour_is_over() {
     let mut world = World::new().await;
     world.happens("acme", without(&["b"])).await;
     let at = world.at(60).as_second();
-    let (status, _) = world.click(&world.clicked(1, "t1"), at, SIGNING).await;
+    let (status, _) = world.click(&world.clicked(3, "t1"), at, SIGNING).await;
     assert_eq!(status, 200);
     let silence = world.api("/api/silences").await["items"][0].clone();
     assert_eq!(

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::account::{Account, Today};
-use super::{Call, Tally};
+use super::{Call, Stop, Tally};
 
 /// What company to simulate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct Company {
     first: Date,
     day: i32,
     days: i32,
+    stop: Option<Stop>,
     /// What has happened so far.
     pub tally: Tally,
 }
@@ -44,8 +45,15 @@ impl Company {
             first,
             day: 0,
             days,
+            stop: None,
             tally: Tally::default(),
         }
+    }
+
+    /// The same company, one of whose sources goes silent. What it lives through is the same.
+    #[must_use]
+    pub fn stopping(self, stop: Option<Stop>) -> Company {
+        Company { stop, ..self }
     }
 
     /// How many days there are in all.
@@ -65,6 +73,11 @@ impl Company {
         for account in &mut self.accounts {
             let (day, tally) = (self.day, &mut self.tally);
             account.live(&mut Today { day, date, midnight, calls: &mut calls, tally });
+        }
+        if let Some(stop) = self.stop {
+            let all = calls.len();
+            calls.retain(|call| !stop.loses(call));
+            self.tally.events -= (all - calls.len()) as u64;
         }
         calls.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         if let (Some(first), Some(last)) = (calls.first(), calls.last()) {

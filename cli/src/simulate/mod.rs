@@ -54,6 +54,7 @@
 mod account;
 mod call;
 mod company;
+mod feed;
 mod random;
 mod send;
 
@@ -73,6 +74,7 @@ use serde::Serialize;
 
 pub use call::Call;
 pub use company::{Company, Shape};
+pub use feed::{Feed, Stop};
 pub use send::Sent;
 
 use crate::clock::LocalClock;
@@ -89,6 +91,7 @@ story, and more accounts only add to it.",
 lifecycle simulate --out company.jsonl               500 accounts, twelve months up to today\n  \
 lifecycle import company.jsonl                       into the local data\n  \
 lifecycle simulate --accounts 20 --seed 7 | head     look at it\n  \
+lifecycle simulate --stop-feed product --at 2026-06-20   without its logins from then on\n  \
 lifecycle simulate --months 1 --send http://127.0.0.1:9000 --write-key dev\n\n\
 With --json, one object on standard output (on standard error when the events go there):\n  \
 {\"accounts\", \"users\", \"events\", \"churned\", \"causes\": {cause: accounts}, \"returned\", \
@@ -108,6 +111,12 @@ pub struct Args {
     /// The story ends before the UTC day of this instant or date [default: today]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub until: Option<Timestamp>,
+    /// A source that goes silent, for an alarm to be tried
+    #[arg(long, value_enum, value_name = "FEED", requires = "at")]
+    pub stop_feed: Option<Feed>,
+    /// The instant or date from which on it is silent
+    #[arg(long, value_name = "INSTANT", value_parser = instant, requires = "stop_feed")]
+    pub at: Option<Timestamp>,
     /// Where to write: a file, or `-` for standard output [default: -, unless it is sent]
     #[arg(long, value_name = "FILE|-")]
     pub out: Option<PathBuf>,
@@ -220,7 +229,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let mut sender = sender.take().map(|(url, key)| send::Sender::new(url, key));
     let is_printed = to == Some(Path::new("-"));
     let mut writer = to.map(open).transpose()?;
-    let mut company = Company::new(shape);
+    let stop = args.stop_feed.zip(args.at).map(|(feed, at)| Stop { feed, at });
+    let mut company = Company::new(shape).stopping(stop);
     let bar = progress(company.days(), is_printed);
     while let Some(calls) = company.next_day() {
         for call in &calls {

@@ -134,3 +134,24 @@ fn who_leaves_shows_it_before() {
     };
     assert!(failed(true) > 3.0 * failed(false), "{} {}", failed(true), failed(false));
 }
+
+#[test]
+fn a_feed_that_stops_is_silent_from_then_on_and_nothing_else_changes() {
+    let (whole, _) = all(shape(20, 3, 1));
+    let at: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+    for feed in [Feed::Product, Feed::Support, Feed::Success, Feed::Surveys, Feed::Billing] {
+        let mut company = Company::new(shape(20, 3, 1)).stopping(Some(Stop { feed, at }));
+        let mut calls = Vec::new();
+        while let Some(day) = company.next_day() {
+            calls.extend(day);
+        }
+        assert_eq!(calls.len() as u64, company.tally.events);
+        let is_of = |call: &&Call| {
+            let event = call.body.get("event").and_then(|event| event.as_str());
+            event.is_some_and(|event| feed.events().contains(&event))
+        };
+        assert!(whole.iter().filter(is_of).any(|call| call.at >= at), "{feed:?} is heard of");
+        let is_kept = |call: &&Call| call.at < at || !is_of(call);
+        assert_eq!(calls, whole.iter().filter(is_kept).cloned().collect::<Vec<_>>());
+    }
+}

@@ -109,7 +109,7 @@ pub(crate) struct FindingsParameters {
 ///
 /// Breaches of standards, of all customers: the open ones, the acknowledged among them, by when they
 /// were found, the closed ones by when they were closed, newest first. What a waiver hides is among
-/// neither (`/api/waivers`).
+/// neither (`/api/waivers`). That a feed is silent is a finding of no customer: it is in `/api/feeds`.
 #[utoipa::path(
     get,
     path = "/api/findings",

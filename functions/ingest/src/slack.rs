@@ -1,5 +1,5 @@
-//! The buttons of Slack messages, to `/v1/slack/actions`: somebody looks after a group of alerts, or does
-//! not want to hear of it for a while.
+//! The buttons of Slack messages, to `/v1/slack/actions`: somebody looks after a group of alerts, says what
+//! its one finding was worth, or does not want to hear of it for a while.
 //!
 //! A click is taken when three things hold. Slack has signed it (`v0` of
 //! <https://docs.slack.dev/authentication/verifying-requests-from-slack>, over the bytes as they travelled, at
@@ -15,14 +15,15 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use domain::alerting::{GROUP_LABEL, Matcher, Silence};
+use domain::alerting::{GROUP_LABEL, Group, Matcher, Silence};
+use domain::by_hand::acknowledge_finding;
 use domain::feed::Scheme;
-use domain::journal::Author;
-use domain::lifecycle::{Channel, SLACK_SIGNING};
+use domain::journal::{Author, FindingOutcome};
+use domain::lifecycle::{Channel, Lifecycle, SLACK_SIGNING};
 use domain::post::{Button, ButtonAction, Request};
 use jiff::Timestamp;
-use platform::StoreError;
-use platform::store::AckOutcome;
+use platform::store::{AckOutcome, ByHandOutcome};
+use platform::{CustomerKey, StoreError};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -67,6 +68,7 @@ struct Action {
 /// What became of a click.
 enum Done {
     Acknowledged,
+    Seen(FindingOutcome),
     Silenced(Timestamp),
     /// All of it is over, or it is another one of the same name.
     Over,
@@ -125,15 +127,15 @@ async fn act(app: &App, button: &Button, user: &str, now: Timestamp) -> Result<D
         return Err(Problem::unauthorized("wrong_button", message));
     }
     let held = app.store.alert_group(&button.group).await.map_err(not_stored)?;
-    let is_it = held
-        .group
-        .is_some_and(|group| group.opened_at.as_second() == button.opened_at && group.firing() > 0);
-    if !is_it {
-        return Ok(Done::Over);
-    }
+    let is_it =
+        |group: &Group| group.opened_at.as_second() == button.opened_at && group.firing() > 0;
+    let Some(group) = held.group.filter(is_it) else { return Ok(Done::Over) };
     let author = format!("slack:{user}");
     let Some(snooze) = button.action.snooze() else {
         let by = Author { name: author, reason: None };
+        if let Some(outcome) = button.action.outcome() {
+            return see(app, button, &group, (by, outcome), &lifecycle, now).await;
+        }
         let done = app.store.acknowledge_alerts(&button.group, &by, &lifecycle, now).await;
         return match done.map_err(not_stored)? {
             AckOutcome::Done(_) => Ok(Done::Acknowledged),
@@ -155,10 +157,44 @@ async fn act(app: &App, button: &Button, user: &str, now: Timestamp) -> Result<D
     Ok(Done::Silenced(ends_at))
 }
 
+/// Says what a finding was worth; where it is all the group has, somebody looks after the group.
+async fn see(
+    app: &App,
+    button: &Button,
+    group: &Group,
+    (by, outcome): (Author, FindingOutcome),
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Result<Done, Problem> {
+    let not_stored = |error: StoreError| Problem::not_stored(&error);
+    let Some((member, standard)) = button.finding_of(group) else { return Ok(Done::Over) };
+    let key = CustomerKey::stored(&member.key);
+    let decided = app.store.decide_by_hand(&key, lifecycle, now, |facts| {
+        Ok(vec![acknowledge_finding(facts, standard, by.clone(), outcome)?])
+    });
+    if let ByHandOutcome::Refused(_) = decided.await.map_err(not_stored)? {
+        // It was mended meanwhile, or the lifecycle file no longer has the standard.
+        return Ok(Done::Over);
+    }
+    if group.firing() == 1 {
+        let done = app.store.acknowledge_alerts(&button.group, &by, lifecycle, now).await;
+        done.map_err(not_stored)?;
+    }
+    Ok(Done::Seen(outcome))
+}
+
 /// The message as it is after a click: without its buttons, and with what was decided.
 fn reply(click: &Click, user: &str, done: &Done) -> Json {
     let said = match done {
         Done::Acknowledged => format!("✓ <@{user}> looks after this."),
+        Done::Seen(outcome) => {
+            let worth = match outcome {
+                FindingOutcome::Useful => "useful",
+                FindingOutcome::Known => "known before",
+                FindingOutcome::False => "a false alarm",
+            };
+            format!("✓ <@{user}> looks after this. It was {worth}.")
+        }
         Done::Silenced(until) => {
             let seconds = until.as_second();
             format!(
@@ -196,6 +232,6 @@ async fn answer(app: &App, click: &Click, reply: &Json, now: Timestamp) {
 }
 
 /// The words of the buttons, for the document of the API.
-pub(crate) fn words() -> [&'static str; 3] {
+pub(crate) fn words() -> [&'static str; 6] {
     ButtonAction::ALL.map(ButtonAction::as_str)
 }

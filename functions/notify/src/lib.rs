@@ -28,7 +28,7 @@ use domain::lifecycle::{Channel, Lifecycle, SLACK_SIGNING};
 use domain::message::message;
 use jiff::Timestamp;
 use platform::publish::{Publish, PublishError};
-use platform::store::{Notification, Person};
+use platform::store::{Notification, Outgoing, Person};
 use platform::sweep::{FailedMessage, PartialFailures, ScheduleEvent};
 use platform::telemetry::Counts;
 use platform::{Clock, CustomerKey, Store, StoreError};
@@ -36,6 +36,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 use crate::fold::{Folding, fold};
 use crate::settle::{Settled, Settling, TooMany};
@@ -137,8 +138,7 @@ pub async fn handle<P: Publish>(app: &App<P>, event: StreamEvent) -> Result<Answ
         return Ok(answer);
     }
     let lifecycle = app.store.lifecycle().await?;
-    let silences = app.store.silences().await?;
-    let known = Known { lifecycle: &lifecycle, silences: &silences, now: app.clock.now() };
+    let known = Known::new(&app.store, &lifecycle, app.clock.now());
     let mut foldings = Vec::new();
     for record in &event.records {
         if record.event_name != "INSERT" {
@@ -181,7 +181,9 @@ pub async fn handle<P: Publish>(app: &App<P>, event: StreamEvent) -> Result<Answ
         answer.failures.failures = vec![FailedMessage { id: failed.record }];
     }
     let due: Vec<String> = touched.into_iter().collect();
-    answer.published += known.settling(&app.store).await?.settle_all(app, &due, Late::Leave).await;
+    if !due.is_empty() {
+        answer.published += known.settling().await?.settle_all(app, &due, Late::Leave).await;
+    }
     Ok(answer)
 }
 
@@ -192,10 +194,13 @@ pub async fn handle<P: Publish>(app: &App<P>, event: StreamEvent) -> Result<Answ
 /// When the tables cannot be read, or there is no lifecycle.
 pub async fn tick<P: Publish>(app: &App<P>) -> Result<Answer, StoreError> {
     let lifecycle = app.store.lifecycle().await?;
-    let silences = app.store.silences().await?;
-    let known = Known { lifecycle: &lifecycle, silences: &silences, now: app.clock.now() };
+    let known = Known::new(&app.store, &lifecycle, app.clock.now());
     let due = app.store.due_groups(known.now, MAX_DUE).await?;
-    let published = known.settling(&app.store).await?.settle_all(app, &due, Late::Send).await;
+    let published = match due.is_empty() {
+        // What was made before is sent as it is.
+        true => send_late(app, Vec::new(), known.now).await,
+        false => known.settling().await?.settle_all(app, &due, Late::Send).await,
+    };
     Ok(Answer { visited: due.len() as u64, published, ..Answer::default() })
 }
 
@@ -251,35 +256,58 @@ impl Settling<'_> {
                     ),
                 }
             }
-            match app.store.outgoing(self.now, MAX_DUE).await {
-                Ok(waiting) => {
-                    let is_new =
-                        |one: &platform::store::Outgoing| !out.iter().any(|made| made.id == one.id);
-                    let waiting: Vec<_> = waiting.into_iter().filter(is_new).collect();
-                    out.splice(0..0, waiting);
-                }
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "messages that wait to be sent could not be read"
-                ),
-            }
+            return send_late(app, out, self.now).await;
         }
         deliver::deliver(app, out, late, self.now).await
     }
 }
 
+/// Sends messages, after those that could not be sent before: how many were sent.
+async fn send_late<P: Publish>(app: &App<P>, mut out: Vec<Outgoing>, now: Timestamp) -> u64 {
+    match app.store.outgoing(now, MAX_DUE).await {
+        Ok(waiting) => {
+            let is_new = |one: &Outgoing| !out.iter().any(|made| made.id == one.id);
+            let waiting: Vec<_> = waiting.into_iter().filter(is_new).collect();
+            out.splice(0..0, waiting);
+        }
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "messages that wait to be sent could not be read"
+        ),
+    }
+    deliver::deliver(app, out, Late::Send, now).await
+}
+
 /// What records are dealt with by.
 struct Known<'k> {
+    store: &'k Store,
     lifecycle: &'k Lifecycle,
-    silences: &'k [Silence],
+    /// Read when first asked for.
+    silences: OnceCell<Vec<Silence>>,
+    /// Whether anything is gathered in groups, or mutes other customers.
+    has_groups: bool,
     now: Timestamp,
 }
 
 impl<'k> Known<'k> {
+    fn new(store: &'k Store, lifecycle: &'k Lifecycle, now: Timestamp) -> Known<'k> {
+        let has_groups = lifecycle.routes.iter().any(|route| route.grouping.is_some())
+            || lifecycle.inhibit.iter().any(|rule| !rule.is_of_customer());
+        Known { store, lifecycle, silences: OnceCell::new(), has_groups, now }
+    }
+
     /// # Errors
-    /// When the key of buttons cannot be read.
-    async fn settling(&self, store: &'k Store) -> Result<Settling<'k>, StoreError> {
-        let Known { lifecycle, silences, now } = *self;
+    /// When the table cannot be read.
+    async fn silences(&self) -> Result<&[Silence], StoreError> {
+        let silences = self.silences.get_or_try_init(|| self.store.silences()).await?;
+        Ok(silences.as_slice())
+    }
+
+    /// # Errors
+    /// When silences or the key of buttons cannot be read.
+    async fn settling(&self) -> Result<Settling<'_>, StoreError> {
+        let Known { store, lifecycle, now, .. } = *self;
+        let silences = self.silences().await?;
         // Without the secret that Slack signs with, what a button sends could not be taken.
         let has_buttons = lifecycle.receivers.iter().any(|one| one.channel == Channel::Slack)
             && !store.source_secrets(SLACK_SIGNING).await?.is_empty();
@@ -321,9 +349,7 @@ async fn tell<'k, P: Publish>(
         });
     }
     let mut sorted = sort(key.as_str(), key.id(), &entry, &found.customer, lifecycle);
-    let has_groups = lifecycle.routes.iter().any(|route| route.grouping.is_some())
-        || lifecycle.inhibit.iter().any(|rule| !rule.is_of_customer());
-    if !has_groups {
+    if !known.has_groups {
         sorted.changes.clear();
     }
     let changes = |changes| Ok(Told::Changes(key.clone(), changes));
@@ -364,7 +390,7 @@ async fn is_muted<P>(
             }
         }
     }
-    let mutes = Mutes { silences: known.silences, rules, sources: &sources, now };
+    let mutes = Mutes { silences: known.silences().await?, rules, sources: &sources, now };
     Ok(mutes.of(labels).is_some())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::alerting::{Group, Hold, Mutes, Policy, Reason, Silence, Step, message, next, summary};
 use domain::lifecycle::{Channel, Lifecycle, Receiver};
 use domain::post::ButtonKey;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use platform::store::{AlertWrites, CapState, GroupWrite, HeldGroup, Notification, Outgoing};
 use platform::{Store, StoreError};
 
@@ -13,8 +13,6 @@ use crate::fold::due;
 
 /// How often it is tried again when others change the same group.
 const MAX_CONFLICTS: u32 = 8;
-/// A silence that is ended early is noticed so soon.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 /// Why something is not told while a feed is silent, as the lifecycle file words it.
 const DEPENDS_ON_FEED: &str = "depends_on_feed";
 /// How many groups one summary notes as told in the transaction that makes it.
@@ -71,7 +69,9 @@ impl Settling<'_> {
                 Step::Send { reason, due } => (reason, due),
                 Step::Wait { hold, due } => {
                     self.log_muted(&group, &hold).await?;
-                    if self.wait(before, group, &policy, (&hold, due)).await? {
+                    let mut held = group;
+                    held.hold(&mutes, &policy, self.now);
+                    if self.wait(before, held, &policy, due).await? {
                         return Ok(Settled::Nothing);
                     }
                     continue;
@@ -195,15 +195,8 @@ impl Settling<'_> {
         before: HeldGroup,
         group: Group,
         policy: &Policy<'_>,
-        (hold, due): (&Hold, Option<Timestamp>),
+        due: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let due = match hold {
-            Hold::Silenced { .. } => {
-                let soon = self.now.saturating_add(LOOK_AGAIN).ok();
-                due.into_iter().chain(soon).min()
-            }
-            _ => due,
-        };
         let after = (!group.is_over(policy)).then_some(group);
         if after == before.group && due == before.due {
             return Ok(true);

@@ -7,8 +7,11 @@ use super::mute::{Muted, Mutes};
 use crate::lifecycle::{Escalation, Grouping, Receiver};
 use crate::period::Calendar;
 
-/// How soon it is looked again whether what inhibits is still so.
+/// How soon it is looked again whether what mutes still does, where a group's turns come more often than
+/// anything is looked at.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// How often what is due is looked at.
+const TICK: SignedDuration = SignedDuration::from_mins(1);
 
 /// How a group is told.
 #[derive(Debug, Clone)]
@@ -135,29 +138,43 @@ impl Step {
     }
 }
 
-/// What there is to hear of a group.
+/// What there is to hear of a group, or of one of its buckets.
 #[derive(Debug, Default)]
-struct Heard {
-    firing: u64,
-    fresh: u64,
-    resolved: u64,
-    news: u64,
+pub(super) struct Heard {
+    pub(super) firing: u64,
+    pub(super) fresh: u64,
+    pub(super) resolved: u64,
+    pub(super) news: u64,
+    /// What holds back the rest.
+    muted: Option<Muted>,
+    /// What holds back what nobody was told of.
+    withheld: Option<Muted>,
 }
 
-fn heard(group: &Group, mutes: &Mutes<'_>) -> Heard {
-    let mut heard = Heard::default();
-    for (index, bucket) in group.buckets.iter().enumerate() {
-        if mutes.of_bucket(group, index).is_some() {
-            continue;
+impl Heard {
+    /// What there is to hear of a bucket.
+    pub(super) fn of_bucket(group: &Group, index: usize, mutes: &Mutes<'_>) -> Heard {
+        let mut heard = Heard::default();
+        let Some(bucket) = group.buckets.get(index) else { return heard };
+        let of_bucket = mutes.of_bucket(group, index);
+        if let Some(muted) = &of_bucket {
+            heard.hold(bucket.firing + bucket.news, bucket.fresh + bucket.news, muted);
+            if muted.holds(State::Resolved) {
+                heard.hold(bucket.resolved, bucket.resolved, muted);
+                return heard;
+            }
+            heard.resolved = bucket.resolved;
+        } else {
+            heard.firing = bucket.firing;
+            heard.fresh = bucket.fresh;
+            heard.resolved = bucket.resolved;
+            heard.news = bucket.news;
         }
-        heard.firing += bucket.firing;
-        heard.fresh += bucket.fresh;
-        heard.resolved += bucket.resolved;
-        heard.news += bucket.news;
         for member in group.members.iter().filter(|member| member.bucket as usize == index) {
-            if mutes.of_member(group, member).is_none() {
+            if of_bucket.is_some() && member.state != State::Resolved {
                 continue;
             }
+            let Some(muted) = mutes.of_member(group, member) else { continue };
             let less = |count: &mut u64| *count = count.saturating_sub(1);
             match member.state {
                 State::Firing => {
@@ -169,9 +186,39 @@ fn heard(group: &Group, mutes: &Mutes<'_>) -> Heard {
                 State::Resolved => less(&mut heard.resolved),
                 State::News => less(&mut heard.news),
             }
+            let is_untold = member.state != State::Firing || !member.told;
+            heard.hold(1, u64::from(is_untold), &muted);
         }
+        heard
     }
-    heard
+
+    fn of(group: &Group, mutes: &Mutes<'_>) -> Heard {
+        let mut heard = Heard::default();
+        for index in 0..group.buckets.len() {
+            let part = Heard::of_bucket(group, index, mutes);
+            heard.firing += part.firing;
+            heard.fresh += part.fresh;
+            heard.resolved += part.resolved;
+            heard.news += part.news;
+            heard.muted = first(heard.muted, part.muted);
+            heard.withheld = first(heard.withheld, part.withheld);
+        }
+        heard
+    }
+
+    /// So many alerts are held back, of which nobody was told of so many.
+    fn hold(&mut self, count: u64, untold: u64, muted: &Muted) {
+        let held = |count: u64| (count > 0).then(|| muted.clone());
+        self.muted = first(self.muted.take(), held(count));
+        self.withheld = first(self.withheld.take(), held(untold));
+    }
+}
+
+fn first(one: Option<Muted>, other: Option<Muted>) -> Option<Muted> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.first(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Says what is due of a group, and why. After a message of it was made, [`Group::told`] says what is
@@ -182,18 +229,14 @@ fn heard(group: &Group, mutes: &Mutes<'_>) -> Heard {
 /// `repeat_interval` is over.
 #[must_use]
 pub fn next(group: &Group, mutes: &Mutes<'_>, policy: &Policy<'_>, now: Timestamp) -> Step {
-    let heard = heard(group, mutes);
+    let heard = Heard::of(group, mutes);
     let ended = if policy.tells_resolved { heard.resolved } else { 0 };
     let is_quiet = heard.firing + heard.news + ended == 0;
-    if is_quiet && let Some(muted) = group.muted(mutes) {
+    if is_quiet && let Some(muted) = heard.muted {
+        let due = Some(look_again(group, &muted, policy.grouping, now));
         return match muted {
-            Muted::Silenced { id, until } => {
-                Step::Wait { hold: Hold::Silenced { id, until }, due: Some(until) }
-            }
-            Muted::Inhibited { rule } => {
-                let due = now.saturating_add(LOOK_AGAIN).ok();
-                Step::Wait { hold: Hold::Inhibited { rule }, due }
-            }
+            Muted::Silenced { id, until } => Step::Wait { hold: Hold::Silenced { id, until }, due },
+            Muted::Inhibited { rule } => Step::Wait { hold: Hold::Inhibited { rule }, due },
         };
     }
     let regular = regular(group, &heard, ended, policy);
@@ -203,7 +246,7 @@ pub fn next(group: &Group, mutes: &Mutes<'_>, policy: &Policy<'_>, now: Timestam
         Regular::Acknowledged => Step::Wait { hold: Hold::Acknowledged, due: None },
         Regular::Nothing => Step::Wait { hold: Hold::Nothing, due: None },
     };
-    match (step, escalation) {
+    let step = match (step, escalation) {
         (Step::Wait { .. }, Some((step, due))) if due <= now => {
             let to = policy.escalate[step].to.clone();
             Step::Send { reason: Reason::Escalation { step, to }, due }
@@ -212,6 +255,46 @@ pub fn next(group: &Group, mutes: &Mutes<'_>, policy: &Policy<'_>, now: Timestam
             Step::Wait { hold, due: Some(due.map_or(escalates, |due| due.min(escalates))) }
         }
         (step, _) => step,
+    };
+    match (step, &heard.withheld) {
+        (Step::Wait { hold, due }, Some(muted)) => {
+            let again = look_again(group, muted, policy.grouping, now);
+            Step::Wait { hold, due: Some(due.map_or(again, |due| due.min(again))) }
+        }
+        (step, _) => step,
+    }
+}
+
+/// When to look again whether what mutes still does: at the turn after a silence ends, and at the next
+/// one, for it may be ended before, and what inhibits ends unannounced.
+fn look_again(group: &Group, muted: &Muted, grouping: &Grouping, now: Timestamp) -> Timestamp {
+    let is_often = SignedDuration::from_secs(grouping.interval) < TICK;
+    let soon = match is_often {
+        true => turn(group, grouping, now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX)),
+        false => turn_after(group, grouping, now),
+    };
+    match muted {
+        Muted::Silenced { until, .. } => soon.min(turn(group, grouping, *until)),
+        Muted::Inhibited { .. } => soon,
+    }
+}
+
+impl Group {
+    /// Notes that its turn came and all there was to tell was muted: when it no longer is, it is told at a
+    /// turn after this one, as Alertmanager does.
+    pub fn hold(&mut self, mutes: &Mutes<'_>, policy: &Policy<'_>, now: Timestamp) {
+        let heard = Heard::of(self, mutes);
+        let ended = if policy.tells_resolved { heard.resolved } else { 0 };
+        let is_held = match policy.receiver.digest {
+            // Beside what is told at a time of the day nothing is put off.
+            Some(_) => heard.muted.is_some() && heard.firing + heard.news + ended == 0,
+            None => heard.muted.is_some() && heard.fresh + heard.news + ended == 0,
+        };
+        let is_noted =
+            self.log.held_at.is_some_and(|at| now < turn_after(self, policy.grouping, at));
+        if is_held && !is_noted && now >= first_turn(self, policy.grouping) {
+            self.log.held_at = Some(now);
+        }
     }
 }
 
@@ -222,39 +305,66 @@ enum Regular {
 }
 
 fn regular(group: &Group, heard: &Heard, ended: u64, policy: &Policy<'_>) -> Regular {
+    let grouping = policy.grouping;
     let Some(sent_at) = group.log.sent_at else {
-        let first = after(group.opened_at, policy.grouping.wait);
         return match heard.firing + heard.news {
             0 => Regular::Nothing,
-            _ => Regular::At(Reason::FirstWait, first),
+            _ => {
+                Regular::At(Reason::FirstWait, at_turn(group, first_turn(group, grouping), policy))
+            }
         };
     };
     let last = group.log.due_at.unwrap_or(sent_at);
+    let next = after(last, grouping.interval);
+    // From the first change on, not the last: what goes on changing would never be told.
+    let since = |at: Option<Timestamp>| at.unwrap_or(group.changed_at).max(next);
     if heard.fresh + heard.news > 0 {
-        Regular::At(Reason::NewAlerts, next_turn(group, last, policy.grouping))
+        Regular::At(Reason::NewAlerts, at_turn(group, since(group.fresh_since), policy))
     } else if ended > 0 {
-        Regular::At(Reason::Resolved, next_turn(group, last, policy.grouping))
+        Regular::At(Reason::Resolved, at_turn(group, since(group.ended_since), policy))
     } else if heard.firing == 0 {
         Regular::Nothing
     } else if group.ack.is_some() {
         Regular::Acknowledged
     } else {
-        Regular::At(Reason::Repeat, policy.calendar.after(last, policy.grouping.repeat))
+        let repeated = policy.calendar.after(last, grouping.repeat);
+        Regular::At(Reason::Repeat, at_turn(group, repeated, policy))
     }
 }
 
-/// The first turn of a group after its last change and its last message. Its turns come every
-/// `group_interval` from the end of `group_wait` on, as in Alertmanager's dispatcher.
-fn next_turn(group: &Group, last: Timestamp, grouping: &Grouping) -> Timestamp {
-    let anchor = after(group.opened_at, grouping.wait);
-    let earliest = group.changed_at.max(after(last, grouping.interval));
+/// The first turn from an instant on at which what there is to tell is not known to be muted. A receiver
+/// that is told at a time of the day has no other turns.
+fn at_turn(group: &Group, from: Timestamp, policy: &Policy<'_>) -> Timestamp {
+    let held_at = group.log.held_at;
+    if policy.receiver.digest.is_some() {
+        return held_at.map_or(from, |held_at| from.max(held_at));
+    }
+    let due = turn(group, policy.grouping, from);
+    held_at.map_or(due, |held_at| due.max(turn_after(group, policy.grouping, held_at)))
+}
+
+/// When a group first speaks.
+fn first_turn(group: &Group, grouping: &Grouping) -> Timestamp {
+    after(group.opened_at, grouping.wait)
+}
+
+/// The first turn of a group at or after an instant. Its turns come every `group_interval` from the end of
+/// `group_wait` on, as in Alertmanager's dispatcher.
+fn turn(group: &Group, grouping: &Grouping, from: Timestamp) -> Timestamp {
+    let anchor = first_turn(group, grouping);
+    let from = from.max(anchor);
     let interval = i128::from(grouping.interval) * 1_000_000_000;
     if interval == 0 {
-        return earliest;
+        return from;
     }
-    let since = earliest.as_nanosecond() - anchor.as_nanosecond();
-    let turns = (since + interval - 1).div_euclid(interval).max(0);
-    Timestamp::from_nanosecond(anchor.as_nanosecond() + turns * interval).unwrap_or(earliest)
+    let since = from.as_nanosecond() - anchor.as_nanosecond();
+    let turns = (since + interval - 1).div_euclid(interval);
+    Timestamp::from_nanosecond(anchor.as_nanosecond() + turns * interval).unwrap_or(from)
+}
+
+/// The first turn after an instant.
+fn turn_after(group: &Group, grouping: &Grouping, at: Timestamp) -> Timestamp {
+    turn(group, grouping, at.saturating_add(SignedDuration::from_nanos(1)).unwrap_or(at))
 }
 
 /// The next step of the escalation, and when it is due.

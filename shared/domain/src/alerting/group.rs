@@ -40,6 +40,12 @@ pub struct Group {
     pub opened_at: Timestamp,
     /// When an alert last came or ended.
     pub changed_at: Timestamp,
+    /// Since when there is an alert, or news, that nobody was told of.
+    #[serde(default)]
+    pub fresh_since: Option<Timestamp>,
+    /// Since when there is an end that nobody was told of.
+    #[serde(default)]
+    pub ended_since: Option<Timestamp>,
     /// How many alerts there are, by their labels.
     pub buckets: Vec<Bucket>,
     /// Up to [`MAX_MEMBERS`] of them.
@@ -114,6 +120,9 @@ pub struct Log {
     pub sent_at: Option<Timestamp>,
     /// The instant it was due at.
     pub due_at: Option<Timestamp>,
+    /// The last turn at which all there was to tell was muted: it is told at a later one.
+    #[serde(default)]
+    pub held_at: Option<Timestamp>,
     /// Since when escalation counts.
     pub escalates_from: Option<Timestamp>,
     /// How many steps of it were taken.
@@ -203,6 +212,8 @@ impl Group {
             labels,
             opened_at: at,
             changed_at: at,
+            fresh_since: None,
+            ended_since: None,
             buckets: Vec::new(),
             members: Vec::new(),
             log: Log::default(),
@@ -235,7 +246,7 @@ impl Group {
             self.withdraw(&arrival.key, &arrival.alert, before);
         }
         let counted = self.bucket(bucket);
-        let epoch = counted.epoch;
+        let (epoch, has_ended) = (counted.epoch, counted.resolved > 0);
         let note = |epoch, told| Note {
             seq: arrival.seq,
             group: self.id.clone(),
@@ -249,11 +260,12 @@ impl Group {
             // It is already; what changes is the entry that says so.
             Some(before) if before.is_firing => note(before.epoch, before.told),
             // It ended and began again before anybody heard of that.
-            Some(before) if before.told && before.epoch == epoch => {
+            Some(before) if before.told && before.epoch == epoch && has_ended => {
                 let note = note(epoch, true);
                 let counted = self.bucket(bucket);
                 counted.resolved = counted.resolved.saturating_sub(1);
                 counted.firing += 1;
+                self.is_told_already();
                 note
             }
             _ => {
@@ -262,6 +274,7 @@ impl Group {
                 counted.firing += 1;
                 counted.fresh += 1;
                 self.changed_at = self.changed_at.max(now);
+                self.fresh_since.get_or_insert(now);
                 note
             }
         };
@@ -277,6 +290,7 @@ impl Group {
             if was_told {
                 self.bucket(before.bucket).resolved += 1;
                 self.changed_at = self.changed_at.max(now);
+                self.ended_since.get_or_insert(now);
             }
             let found = self.position(&arrival.key, &arrival.alert);
             match (found, was_told) {
@@ -303,6 +317,7 @@ impl Group {
         counted.news += 1;
         let epoch = counted.epoch;
         self.changed_at = self.changed_at.max(now);
+        self.fresh_since.get_or_insert(now);
         self.list(arrival, bucket, State::News, false);
         let (seq, group) = (arrival.seq, self.id.clone());
         Note { seq, group, bucket, epoch, is_firing: false, told: false, mutes: Vec::new() }
@@ -335,6 +350,16 @@ impl Group {
             counted.resolved = counted.resolved.saturating_sub(1);
         }
         self.members.retain(|member| member.key != key);
+        self.is_told_already();
+    }
+
+    /// Forgets since when there is something to tell where there is nothing any more.
+    fn is_told_already(&mut self) {
+        let is_none = |count: fn(&Bucket) -> u64| self.buckets.iter().all(|one| count(one) == 0);
+        let has_fresh = !is_none(|bucket| bucket.fresh + bucket.news);
+        let has_ended = !is_none(|bucket| bucket.resolved);
+        self.fresh_since = self.fresh_since.filter(|_| has_fresh);
+        self.ended_since = self.ended_since.filter(|_| has_ended);
     }
 
     /// What is true of the group once people were told what there was to hear.
@@ -353,14 +378,15 @@ impl Group {
         if self.log.escalates_from.is_none() || (self.ack.is_some() && was_fresh) {
             (self.log.escalates_from, self.log.steps, self.ack) = (Some(now), 0, None);
         }
-        let muted: Vec<bool> =
-            (0..self.buckets.len()).map(|index| mutes.of_bucket(self, index).is_some()).collect();
+        let muted: Vec<Option<Muted>> =
+            (0..self.buckets.len()).map(|index| mutes.of_bucket(self, index)).collect();
         let mut left = vec![(0u64, 0u64, 0u64); self.buckets.len()];
         let mut members = std::mem::take(&mut self.members);
         members.retain_mut(|member| {
             let index = member.bucket as usize;
-            let is_muted = muted.get(index).copied().unwrap_or_default()
-                || mutes.of_member(self, member).is_some();
+            let of_bucket = muted.get(index).cloned().flatten();
+            let of_bucket = of_bucket.filter(|muted| muted.holds(member.state));
+            let is_muted = of_bucket.is_some() || mutes.of_member(self, member).is_some();
             match (member.state, is_muted) {
                 (State::Firing, true) => {
                     // As in Alertmanager, what was left out of a message is new to the next.
@@ -387,42 +413,18 @@ impl Group {
         for ((bucket, muted), (fresh, resolved, news)) in
             self.buckets.iter_mut().zip(muted).zip(left)
         {
-            if muted {
+            if let Some(muted) = muted {
                 bucket.fresh = bucket.firing;
+                if !muted.holds(State::Resolved) {
+                    bucket.resolved = 0;
+                }
                 continue;
             }
             (bucket.fresh, bucket.resolved, bucket.news) = (fresh, resolved, news);
             bucket.epoch += 1;
         }
-    }
-
-    /// What mutes all there is to hear, if it is all muted.
-    #[must_use]
-    pub fn muted(&self, mutes: &Mutes<'_>) -> Option<Muted> {
-        let mut found: Option<Muted> = None;
-        for index in 0..self.buckets.len() {
-            if self.buckets[index].firing + self.buckets[index].news == 0 {
-                continue;
-            }
-            let one = mutes.of_bucket(self, index).or_else(|| self.members_muted(index, mutes))?;
-            found = Some(found.map_or(one.clone(), |known| known.first(one)));
-        }
-        found
-    }
-
-    /// What mutes every alert of a bucket whose alerts are all known one by one.
-    fn members_muted(&self, index: usize, mutes: &Mutes<'_>) -> Option<Muted> {
-        let mut found: Option<Muted> = None;
-        let mut count = 0;
-        for member in self.members.iter().filter(|member| member.bucket as usize == index) {
-            if member.state != State::Resolved {
-                let one = mutes.of_member(self, member)?;
-                found = Some(found.map_or(one.clone(), |known| known.first(one)));
-                count += 1;
-            }
-        }
-        let bucket = &self.buckets[index];
-        found.filter(|_| count == bucket.firing + bucket.news)
+        (self.fresh_since, self.ended_since) = (Some(now), Some(now));
+        self.is_told_already();
     }
 
     fn was_told(&self, key: &str, alert: &str, note: &Note) -> bool {
@@ -453,6 +455,7 @@ impl Group {
             counted.fresh = counted.fresh.saturating_sub(1);
         }
         counted.fresh = counted.fresh.min(counted.firing);
+        self.is_told_already();
     }
 
     /// Where the held alert of a customer is among those that are known.

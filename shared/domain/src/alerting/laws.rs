@@ -11,13 +11,16 @@ const ALERTS: &str = "  group_by: [csm]
   group_wait: 30s
   group_interval: 5m
   repeat_interval: 1h
-  routes: [{ match: { severity: high }, to: team, escalate: [{ after: 2h, to: boss }] }, { to: calm }]";
+  routes: [{ match: { severity: high }, to: team, escalate: [{ after: 2h, to: boss }] }, { to: calm }]
+  inhibit: [{ when: { stage: churned }, mute: { kind: finding }, equal: [customer] }]";
 
 #[derive(Debug, Clone)]
 enum Act {
     Push(u8, bool),
     Resolve(u8, bool),
     Silence(u8, i64),
+    Churns(u8),
+    Returns(u8),
     Ack,
     Pass(i64),
 }
@@ -27,6 +30,8 @@ fn act() -> impl Strategy<Value = Act> {
         5 => (0u8..6, any::<bool>()).prop_map(|(who, high)| Act::Push(who, high)),
         3 => (0u8..6, any::<bool>()).prop_map(|(who, high)| Act::Resolve(who, high)),
         1 => (0u8..6, 1i64..7_200).prop_map(|(who, seconds)| Act::Silence(who, seconds)),
+        1 => (0u8..6).prop_map(Act::Churns),
+        1 => (0u8..6).prop_map(Act::Returns),
         1 => Just(Act::Ack),
         6 => (1i64..90).prop_map(|ticks| Act::Pass(ticks * 10)),
     ]
@@ -66,6 +71,8 @@ proptest! {
                 Act::Silence(who, seconds) => {
                     world.silence(&format!("customer={}", customer(who)), seconds);
                 }
+                Act::Churns(who) => world.churns(&customer(who)),
+                Act::Returns(who) => world.returns(&customer(who)),
                 Act::Ack => world.ack_all(),
                 Act::Pass(seconds) => pass(&mut world, seconds),
             }
@@ -76,14 +83,27 @@ proptest! {
                     prop_assert!(bucket.fresh <= bucket.firing);
                 }
             }
-            for (_, step) in world.steps() {
+            for (id, step) in world.steps() {
+                // What nobody was told of is due, or held back for a reason, and looked at again.
+                let group = &world.groups[&id];
+                if group.buckets.iter().any(|bucket| bucket.fresh + bucket.news > 0) {
+                    prop_assert!(step.due().is_some(), "{:?}", step);
+                }
+                if world.has_unheard(group) {
+                    let is_none = matches!(
+                        step,
+                        Step::Wait { hold: Hold::Nothing | Hold::Acknowledged, .. }
+                    );
+                    prop_assert!(!is_none, "{:?}", step);
+                }
                 if let Step::Wait { hold: Hold::NotYet(until), due } = step {
                     prop_assert!(until > world.now);
                     prop_assert!(due.is_some_and(|due| due <= until));
                 }
             }
         }
-        // Once silences are over and the night has passed, whatever is so was told.
+        // Once silences are over, who left is back and the night has passed, whatever is so was told.
+        (0..6).for_each(|who| world.returns(&customer(who)));
         pass(&mut world, 26 * 3_600);
         for group in world.groups.values() {
             prop_assert!(group.buckets.iter().all(|bucket| bucket.fresh + bucket.news == 0));

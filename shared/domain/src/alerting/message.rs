@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::decide::Reason;
+use super::decide::{Heard, Reason};
 use super::group::{Group, Member, State};
 use super::mute::Mutes;
 use crate::alert::{
@@ -248,27 +248,14 @@ pub fn summary(
 fn counts(group: &Group, mutes: &Mutes<'_>) -> Counts {
     let mut counts = Counts::default();
     for (index, bucket) in group.buckets.iter().enumerate() {
-        if mutes.of_bucket(group, index).is_some() {
-            continue;
-        }
-        let mut part = [bucket.firing, bucket.fresh, bucket.resolved, bucket.news];
-        for member in group.members.iter().filter(|member| member.bucket as usize == index) {
-            if mutes.of_member(group, member).is_some() {
-                let at = match member.state {
-                    State::Firing => 0,
-                    State::Resolved => 2,
-                    State::News => 3,
-                };
-                part[at] = part[at].saturating_sub(1);
-            }
-        }
-        counts.firing += part[0];
-        counts.fresh += part[1].min(part[0]);
-        counts.resolved += part[2];
-        counts.news += part[3];
+        let part = Heard::of_bucket(group, index, mutes);
+        counts.firing += part.firing;
+        counts.fresh += part.fresh.min(part.firing);
+        counts.resolved += part.resolved;
+        counts.news += part.news;
         for label in ["severity", "stage"] {
             if let Some(value) = bucket.labels.get(label).and_then(|values| values.first()) {
-                *counts.by.entry((label, value.clone())).or_default() += part[0] + part[3];
+                *counts.by.entry((label, value.clone())).or_default() += part.firing + part.news;
             }
         }
     }
@@ -318,9 +305,8 @@ fn why(reason: &Reason, group: &Group, now: Timestamp) -> String {
 /// What all alerts that are told have in common, and the worst severity.
 fn attributes(group: &Group, mutes: &Mutes<'_>) -> BTreeMap<String, String> {
     let told = (0..group.buckets.len()).filter(|index| {
-        let bucket = &group.buckets[*index];
-        bucket.firing + bucket.news + bucket.resolved > 0
-            && mutes.of_bucket(group, *index).is_none()
+        let heard = Heard::of_bucket(group, *index, mutes);
+        heard.firing + heard.news + heard.resolved > 0
     });
     let told: Vec<_> = told.map(|index| &group.buckets[index].labels).collect();
     let mut attributes = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::group::{Group, Member};
+use super::group::{Group, Member, State};
 use crate::alert::{Labels, matches};
 use crate::by_hand::{NeedsReason, Refused};
 use crate::lifecycle::Inhibit;
@@ -204,6 +204,13 @@ pub enum Muted {
 }
 
 impl Muted {
+    /// Whether it holds back that an alert is, or that it ended. That something else is so does not keep
+    /// from whoever heard that an alert began that it ended.
+    #[must_use]
+    pub(crate) fn holds(&self, state: State) -> bool {
+        state != State::Resolved || matches!(self, Muted::Silenced { .. })
+    }
+
     /// Of two reasons, the one that ends first as far as is known.
     #[must_use]
     pub fn first(self, other: Muted) -> Muted {
@@ -265,12 +272,13 @@ impl Mutes<'_> {
         let shared = shared(group);
         let bucket = group.buckets.get(member.bucket as usize);
         let customer = vec![member.customer.clone()];
-        self.of_value(&|label| match label {
+        let muted = self.of_value(&|label| match label {
             "customer" => Some(&customer),
             _ => (member.labels.get(label))
                 .or_else(|| bucket.and_then(|bucket| bucket.labels.get(label)))
                 .or_else(|| shared.get(label)),
-        })
+        });
+        muted.filter(|muted| muted.holds(member.state))
     }
 
     fn of_value<'v>(&self, value: &impl Fn(&str) -> Option<&'v Vec<String>>) -> Option<Muted> {

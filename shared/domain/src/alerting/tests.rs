@@ -1,7 +1,7 @@
 //! Timelines: what is pushed when, and what must be told between which instants.
 //!
-//! The world below is the least that can hold groups: it looks at each of them every ten seconds, which
-//! is how late a message may be.
+//! The world below is the least that can hold groups: every ten seconds, which is how late a message may
+//! be, it looks at those that changed and those that are due, and at no others, as a store does.
 
 use std::collections::BTreeMap;
 
@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) start: Timestamp,
     pub(super) now: Timestamp,
     pub(super) groups: BTreeMap<String, Group>,
+    /// When there is something to do for a group; now where it is not known.
+    due: BTreeMap<String, Option<Timestamp>>,
     pub(super) notes: BTreeMap<(String, String), Note>,
     pub(super) silences: Vec<Silence>,
     /// Customers that have churned.
@@ -71,6 +73,7 @@ impl World {
             start,
             now: start,
             groups: BTreeMap::new(),
+            due: BTreeMap::new(),
             notes: BTreeMap::new(),
             silences: Vec::new(),
             churned: Vec::new(),
@@ -114,6 +117,7 @@ impl World {
         let fresh = Group::new(route.0, route.group_by(), &arrival.labels, self.now);
         let key = (customer.to_owned(), arrival.alert.clone());
         let before = self.notes.get(&key).cloned();
+        self.due.remove(&fresh.id);
         let group = self.groups.entry(fresh.id.clone()).or_insert(fresh);
         let note = group.fire(&arrival, before.as_ref(), self.now);
         self.notes.insert(key, note);
@@ -123,6 +127,7 @@ impl World {
         let arrival = self.arrival(customer, standard);
         let key = (customer.to_owned(), arrival.alert.clone());
         let Some(before) = self.notes.get(&key).cloned() else { return };
+        self.due.remove(&before.group);
         if let Some(group) = self.groups.get_mut(&before.group) {
             let note = group.resolve(&arrival, &before, self.now);
             self.notes.insert(key, note);
@@ -138,7 +143,16 @@ impl World {
         self.silences.push(silence);
     }
 
+    pub(super) fn churns(&mut self, customer: &str) {
+        self.churned.push(customer.to_owned());
+    }
+
+    pub(super) fn returns(&mut self, customer: &str) {
+        self.churned.retain(|known| known != customer);
+    }
+
     pub(super) fn ack_all(&mut self) {
+        self.due.clear();
         for group in self.groups.values_mut() {
             let author = "kim".to_owned();
             group.ack = Some(Ack { author, reason: None, at: self.now });
@@ -169,6 +183,15 @@ impl World {
         self.groups.iter().map(|(id, group)| (id.clone(), of(group))).collect()
     }
 
+    /// Whether there is an alert that nobody was told of and nothing mutes.
+    pub(super) fn has_unheard(&self, group: &Group) -> bool {
+        let (sources, rules) = (self.sources(), &self.lifecycle.inhibit);
+        let mutes = Mutes { silences: &self.silences, rules, sources: &sources, now: self.now };
+        let mut untold = group.members.iter().filter(|member| !member.told);
+        untold
+            .any(|member| member.state == State::Firing && mutes.of_member(group, member).is_none())
+    }
+
     fn cap(&self, to: &str) -> Option<Cap> {
         let most = self.lifecycle.receiver(to)?.cap_per_hour?;
         let hour = self.now.as_second() / 3_600;
@@ -181,8 +204,12 @@ impl World {
         let ids: Vec<String> = self.groups.keys().cloned().collect();
         let mut summed_up = Vec::new();
         for id in ids {
+            if self.due.get(&id).is_some_and(|due| due.is_none_or(|due| self.now < due)) {
+                continue;
+            }
             let found = self.steps().into_iter().find(|(known, _)| *known == id);
             let Some((_, Step::Send { reason, due })) = found else {
+                self.hold(&id);
                 self.drop_if_over(&id);
                 continue;
             };
@@ -210,6 +237,7 @@ impl World {
             let mutes = Mutes { silences: &self.silences, rules, sources: &sources, now: self.now };
             let group = self.groups.get_mut(&id).unwrap();
             group.told(&reason, &mutes, due, self.now);
+            self.note_due(&id);
             self.drop_if_over(&id);
         }
         for to in summed_up {
@@ -218,11 +246,26 @@ impl World {
         }
     }
 
+    fn hold(&mut self, id: &str) {
+        let (sources, rules) = (self.sources(), &self.lifecycle.inhibit);
+        let mutes = Mutes { silences: &self.silences, rules, sources: &sources, now: self.now };
+        let group = self.groups.get_mut(id).unwrap();
+        let policy = Policy::of(group, &self.lifecycle, None).unwrap();
+        group.hold(&mutes, &policy, self.now);
+        self.note_due(id);
+    }
+
+    fn note_due(&mut self, id: &str) {
+        let found = self.steps().into_iter().find(|(known, _)| known == id);
+        self.due.insert(id.to_owned(), found.and_then(|(_, step)| step.due()));
+    }
+
     fn drop_if_over(&mut self, id: &str) {
         let group = &self.groups[id];
         let policy = Policy::of(group, &self.lifecycle, None).unwrap();
         if group.is_over(&policy) {
             self.groups.remove(id);
+            self.due.remove(id);
         }
     }
 
@@ -244,8 +287,8 @@ impl World {
                     ["push", customer, standard] => self.push(customer, standard),
                     ["resolve", customer, standard] => self.resolve(customer, standard),
                     ["ack"] => self.ack_all(),
-                    ["churns", customer] => self.churned.push((*customer).to_owned()),
-                    ["returns", customer] => self.churned.retain(|known| known != customer),
+                    ["churns", customer] => self.churns(customer),
+                    ["returns", customer] => self.returns(customer),
                     ["silence", matchers @ .., period] => {
                         self.silence(&matchers.join(" "), seconds(period));
                     }
@@ -359,10 +402,10 @@ fn a_route_that_asks_for_open_findings_hears_of_no_end() {
 #[test]
 fn a_silence_holds_back_what_it_is_about_and_is_told_when_it_ends() {
     let script = "0s silence customer=acme 1h\n10s push acme late";
-    check(PLAIN, NOON, 2, script, "1h team first 1");
+    check(PLAIN, NOON, 2, script, "1h+40s team first 1");
     // The other of the group is told; then the one that was silenced is new.
     let script = "0s silence customer=acme 1h\n10s push acme late\n10s push axa late";
-    check(PLAIN, NOON, 2, script, "40s team first 2\n1h team new_alerts 2");
+    check(PLAIN, NOON, 2, script, "40s team first 2\n1h+40s team new_alerts 2");
     // What is over by then was never told.
     let script = "0s silence standard=late 1h\n10s push acme late\n30m resolve acme late";
     check(PLAIN, NOON, 2, script, "");
@@ -372,7 +415,60 @@ fn a_silence_holds_back_what_it_is_about_and_is_told_when_it_ends() {
     let script = "0s silence customer=acme severity=low 1h\n10s push acme late";
     check(PLAIN, NOON, 1, script, "40s team first 1");
     let script = "0s silence customer=acme,axa 1h\n10s push acme late\n10m unsilence";
-    check(PLAIN, NOON, 1, script, "10m team first 1");
+    check(PLAIN, NOON, 1, script, "10m+40s team first 1");
+}
+
+#[test]
+fn an_end_that_was_silenced_is_told_when_the_silence_is_over() {
+    let script = "0s push acme late\n1m silence customer=acme 1h\n10m resolve acme late";
+    check(PLAIN, NOON, 3, script, "30s team first 1\n1h+5m+30s team resolved 0");
+    let script =
+        "0s push acme late\n0s push axa late\n1m silence customer=acme 1h\n10m resolve acme late";
+    check(PLAIN, NOON, 3, script, "30s team first 2\n1h+5m+30s team resolved 1");
+}
+
+#[test]
+fn an_end_is_told_whatever_else_is_so() {
+    let inhibit = format!(
+        "{PLAIN}\n  inhibit: [{{ when: {{ stage: churned }}, mute: {{ kind: finding }}, equal: [customer] }}]"
+    );
+    let script = "0s push acme late\n1m churns acme\n10m resolve acme late";
+    check(&inhibit, NOON, 9, script, "30s team first 1\n10m+30s team resolved 0");
+}
+
+#[test]
+fn what_goes_on_changing_is_told_at_each_turn_however_late_it_is_looked_at() {
+    let mut world = World::new(PLAIN, NOON);
+    for second in 0..1_800 {
+        world.now = world.start + SignedDuration::from_secs(second);
+        if second % 20 == 10 {
+            world.push(&format!("a{second}"), "late");
+        }
+        // A tick a minute, half a minute after the turns.
+        if second % 60 == 10 {
+            world.tick();
+        }
+    }
+    let told: Vec<i64> =
+        world.sent.iter().map(|sent| sent.at.duration_since(world.start).as_secs() / 60).collect();
+    assert_eq!(told, [1, 6, 11, 16, 21, 26]);
+}
+
+#[test]
+fn all_but_a_digest_is_told_at_the_turns_of_its_group() {
+    let odd = PLAIN.replace("repeat_interval: 4h", "repeat_interval: 7m");
+    let told = "30s team first 1\n10m+30s team repeat 1\n20m+30s team repeat 1";
+    check(
+        &odd,
+        NOON,
+        1,
+        "0s push acme late\n25m resolve acme late",
+        &format!("{told}\n25m+30s team resolved 0"),
+    );
+    // What is silenced beside it puts off no digest.
+    let daily = PLAIN.replace("to: team", "to: daily").replace("4h", "1 workday");
+    let script = "0s silence customer=axa 200h\n0s push acme late\n0s push axa late";
+    check(&daily, NOON, 95, script, "20h daily digest 2\n92h daily digest 2");
 }
 
 #[test]
@@ -415,7 +511,8 @@ fn a_quiet_time_holds_back_until_it_is_over() {
     let calm = PLAIN.replace("to: team", "to: calm");
     let script = "0s push acme late\n8h push axa late\n9h push ards late";
     // 19:00 quiet begins at 20:00, which is eight hours after noon.
-    let told = "30s calm first 1\n4h+30s calm repeat 1\n19h calm new_alerts 3\n23h calm repeat 3";
+    let told =
+        "30s calm first 1\n4h+30s calm repeat 1\n19h calm new_alerts 3\n23h+30s calm repeat 3";
     check(&calm, NOON, 24, script, told);
 }
 
@@ -435,7 +532,7 @@ fn what_holds_of_a_customer_mutes_its_other_alerts() {
     let script = "0s churns acme\n10s push acme late\n10s push axa late";
     check(&inhibit, NOON, 1, script, "40s team first 2");
     let script = "0s churns acme\n10s push acme late\n30m returns acme";
-    check(&inhibit, NOON, 1, script, "30m team first 1");
+    check(&inhibit, NOON, 1, script, "30m+40s team first 1");
 }
 
 #[test]

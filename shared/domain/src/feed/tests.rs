@@ -307,3 +307,22 @@ mod laws {
         }
     }
 }
+
+#[test]
+fn what_the_presets_propose_of_feeds_is_good() {
+    for preset in crate::lifecycle::presets::PRESETS {
+        let proposed = preset.source.replace("# feeds:", "feeds:");
+        let lines = proposed.lines().map(|line| match line.contains("expect_every") {
+            true => line.replacen('#', " ", 1),
+            false => line.to_owned(),
+        });
+        let lifecycle = crate::lifecycle::load(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let feed = lifecycle.feeds.first().unwrap();
+        assert!(feed.expect_every.is_some() && !feed.events.is_empty());
+        let depends = lifecycle
+            .stages
+            .iter()
+            .any(|stage| !lifecycle.feeds_of_rule(&format!("stages.{}", stage.name)).is_empty());
+        assert!(depends);
+    }
+}

@@ -1,7 +1,7 @@
 //! The buttons of a chat message: what one asks for, signed so that only a message of ours has it.
 //!
-//! A value names the action, the group and its beginning, the receiver, and when it ends to be taken. It
-//! is signed with HMAC-SHA256 under a key that is made of the workspace's secret for this one purpose.
+//! A value names the action, the group and its beginning, the receiver, when it ends to be taken, and by
+//! a hash the one finding that it is about, where it is about one. It is signed with HMAC-SHA256 under a key that is made of the workspace's secret for this one purpose.
 //! That the click is the chat service's own is another signature, which whoever takes the click checks
 //! first.
 
@@ -11,7 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
+
+use crate::alerting::{Group, Member, State};
+use crate::journal::FindingOutcome;
 
 /// For how long a button of a message is taken.
 const TAKEN_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -25,6 +28,12 @@ const MAX_VALUE: usize = 2_000;
 pub enum ButtonAction {
     /// Somebody looks after the group.
     Acknowledge,
+    /// Somebody looks after the one finding there is, which told something worth knowing.
+    Useful,
+    /// The same, and it was known before.
+    Known,
+    /// The same, and it was wrong.
+    False,
     /// Nobody wants to hear of the group for an hour.
     SnoozeHour,
     /// Nobody wants to hear of the group for a day.
@@ -32,8 +41,25 @@ pub enum ButtonAction {
 }
 
 impl ButtonAction {
-    /// All of them, in the order of a message.
-    pub const ALL: [ButtonAction; 3] =
+    /// All of them.
+    pub const ALL: [ButtonAction; 6] = [
+        ButtonAction::Acknowledge,
+        ButtonAction::Useful,
+        ButtonAction::Known,
+        ButtonAction::False,
+        ButtonAction::SnoozeHour,
+        ButtonAction::SnoozeDay,
+    ];
+    /// Those of a message about one finding of one customer, in its order.
+    pub const OF_FINDING: [ButtonAction; 5] = [
+        ButtonAction::Useful,
+        ButtonAction::Known,
+        ButtonAction::False,
+        ButtonAction::SnoozeHour,
+        ButtonAction::SnoozeDay,
+    ];
+    /// Those of any other message, in its order.
+    pub const OF_GROUP: [ButtonAction; 3] =
         [ButtonAction::Acknowledge, ButtonAction::SnoozeHour, ButtonAction::SnoozeDay];
 
     /// The word of the value, and the id of the action.
@@ -41,6 +67,9 @@ impl ButtonAction {
     pub fn as_str(self) -> &'static str {
         match self {
             ButtonAction::Acknowledge => "acknowledge",
+            ButtonAction::Useful => "useful",
+            ButtonAction::Known => "known",
+            ButtonAction::False => "false",
             ButtonAction::SnoozeHour => "snooze_1h",
             ButtonAction::SnoozeDay => "snooze_1d",
         }
@@ -51,6 +80,9 @@ impl ButtonAction {
     pub fn label(self) -> &'static str {
         match self {
             ButtonAction::Acknowledge => "Acknowledge",
+            ButtonAction::Useful => "Seen: useful",
+            ButtonAction::Known => "Seen: known before",
+            ButtonAction::False => "Seen: false alarm",
             ButtonAction::SnoozeHour => "Snooze 1 hour",
             ButtonAction::SnoozeDay => "Snooze 1 day",
         }
@@ -60,9 +92,23 @@ impl ButtonAction {
     #[must_use]
     pub fn snooze(self) -> Option<SignedDuration> {
         match self {
-            ButtonAction::Acknowledge => None,
             ButtonAction::SnoozeHour => Some(SignedDuration::from_hours(1)),
             ButtonAction::SnoozeDay => Some(SignedDuration::from_hours(24)),
+            ButtonAction::Acknowledge
+            | ButtonAction::Useful
+            | ButtonAction::Known
+            | ButtonAction::False => None,
+        }
+    }
+
+    /// What the finding was worth to who clicked; `None` of what says nothing of it.
+    #[must_use]
+    pub fn outcome(self) -> Option<FindingOutcome> {
+        match self {
+            ButtonAction::Useful => Some(FindingOutcome::Useful),
+            ButtonAction::Known => Some(FindingOutcome::Known),
+            ButtonAction::False => Some(FindingOutcome::False),
+            ButtonAction::Acknowledge | ButtonAction::SnoozeHour | ButtonAction::SnoozeDay => None,
         }
     }
 }
@@ -74,6 +120,8 @@ pub struct Button {
     pub action: ButtonAction,
     /// The group.
     pub group: String,
+    /// The finding it is about, as [`finding_tag`] names it, where it is about one.
+    pub finding: Option<String>,
     /// When the group began, in seconds since 1970: another one of the same name is not meant.
     pub opened_at: i64,
     /// The receiver that was told.
@@ -119,8 +167,10 @@ impl ButtonKey {
     /// The signed value of a button.
     #[must_use]
     pub fn sign(&self, button: &Button) -> String {
-        let Button { action, group, opened_at, receiver, expires_at } = button;
-        let text = format!("{}.{expires_at}.{opened_at}.{group}.{receiver}", action.as_str());
+        let Button { action, group, finding, opened_at, receiver, expires_at } = button;
+        let about = finding.as_ref().map_or(String::new(), |finding| format!(":{finding}"));
+        let text =
+            format!("{}{about}.{expires_at}.{opened_at}.{group}.{receiver}", action.as_str());
         let signature = URL_SAFE_NO_PAD.encode(self.mac(&text).finalize().into_bytes());
         format!("{signature}.{text}")
     }
@@ -155,13 +205,37 @@ impl ButtonKey {
 fn read(text: &str) -> Option<Button> {
     let mut parts = text.splitn(5, '.');
     let action = parts.next()?;
+    let (action, finding) = match action.split_once(':') {
+        Some((action, finding)) => (action, Some(finding.to_owned())),
+        None => (action, None),
+    };
     let action = ButtonAction::ALL.into_iter().find(|known| known.as_str() == action)?;
     let expires_at = parts.next()?.parse().ok()?;
     let opened_at = parts.next()?.parse().ok()?;
     let group = parts.next()?.to_owned();
     let receiver = parts.next()?.to_owned();
-    Some(Button { action, group, opened_at, receiver, expires_at })
+    Some(Button { action, group, finding, opened_at, receiver, expires_at })
 }
+
+/// Names a finding of a customer in a button: a hash, so that the value tells nothing of whom it is about.
+fn finding_tag(member: &Member) -> String {
+    let mut hash = Sha256::new();
+    hash.update(member.key.as_bytes());
+    hash.update([0]);
+    hash.update(member.alert.as_bytes());
+    crate::hex(&hash.finalize()[..8])
+}
+
+/// The one finding that a message of a group is about, where all the group has is one finding.
+#[must_use]
+pub(super) fn only_finding(group: &Group) -> Option<&Member> {
+    let mut firing = group.members.iter().filter(|member| member.state == State::Firing);
+    let only = firing.next().filter(|_| group.firing() == 1)?;
+    only.alert.starts_with(FINDING).then_some(only)
+}
+
+/// What the names of findings begin with among alerts; the standard follows.
+const FINDING: &str = "finding.";
 
 impl Button {
     /// A button of a message that is made now.
@@ -176,9 +250,25 @@ impl Button {
         Button {
             action,
             group: group.to_owned(),
+            finding: None,
             opened_at: opened_at.as_second(),
             receiver: receiver.to_owned(),
             expires_at: expires.as_second(),
         }
+    }
+
+    /// The same, about one finding.
+    #[must_use]
+    pub fn about(self, finding: &Member) -> Button {
+        Button { finding: Some(finding_tag(finding)), ..self }
+    }
+
+    /// The finding it is about, as a group knows it now: its alert and the name of its standard.
+    #[must_use]
+    pub fn finding_of<'g>(&self, group: &'g Group) -> Option<(&'g Member, &'g str)> {
+        let tag = self.finding.as_ref()?;
+        let is_it = |member: &&Member| member.state == State::Firing && finding_tag(member) == *tag;
+        let member = group.members.iter().find(is_it)?;
+        Some((member, member.alert.strip_prefix(FINDING)?))
     }
 }

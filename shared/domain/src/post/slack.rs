@@ -7,6 +7,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::button::only_finding;
 use super::text::{escaped, units};
 use super::{Button, ButtonAction, ButtonKey, Standing, Told};
 use crate::alerting::State;
@@ -37,16 +38,26 @@ pub(super) fn body(receiver: &str, told: &Told<'_>, buttons: Option<&ButtonKey>)
         json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": context }] }),
     ];
     if let (Some(key), Some(group), Standing::Firing) = (buttons, told.group, told.standing) {
-        let elements = ButtonAction::ALL.map(|action| {
+        let finding = only_finding(group);
+        let actions = match finding {
+            Some(_) => &ButtonAction::OF_FINDING[..],
+            None => &ButtonAction::OF_GROUP[..],
+        };
+        let elements = actions.iter().map(|&action| {
             let of = (group.id.as_str(), group.opened_at);
-            let value = key.sign(&Button::new(action, of, receiver, told.now));
+            let button = Button::new(action, of, receiver, told.now);
+            let button = match (finding, action.outcome()) {
+                (Some(finding), Some(_)) => button.about(finding),
+                _ => button,
+            };
+            let value = key.sign(&button);
             let mut button = json!({
                 "type": "button",
                 "action_id": action.as_str(),
                 "text": { "type": "plain_text", "text": action.label() },
                 "value": value,
             });
-            if action == ButtonAction::Acknowledge {
+            if matches!(action, ButtonAction::Acknowledge | ButtonAction::Useful) {
                 button["style"] = json!("primary");
             }
             button
@@ -54,7 +65,7 @@ pub(super) fn body(receiver: &str, told: &Told<'_>, buttons: Option<&ButtonKey>)
         blocks.push(json!({
             "type": "actions",
             "block_id": format!("alerts:{}", group.id),
-            "elements": elements,
+            "elements": elements.collect::<Vec<Json>>(),
         }));
     }
     json!({ "text": escaped(told.subject, MAX_SECTION), "blocks": blocks })

@@ -209,6 +209,25 @@ fn slack_is_sent_blocks_that_say_what_is_so_with_signed_buttons() {
     assert_eq!(button.action, ButtonAction::Acknowledge);
     assert_eq!((button.group, button.receiver), (group.id.clone(), "oncall".to_owned()));
     assert_eq!(button.opened_at, group.opened_at.as_second());
+    // Of one finding of one customer it is asked what it was worth.
+    let mut one = group.clone();
+    one.members.truncate(1);
+    one.buckets.truncate(1);
+    (one.buckets[0].firing, one.buckets[0].fresh) = (1, 1);
+    one.members[0].alert = "finding.phone_known".to_owned();
+    let body = sent(Channel::Slack, &one);
+    fits_slack(&body);
+    let buttons = body["blocks"][3]["elements"].as_array().unwrap().clone();
+    let words: Vec<&str> = buttons.iter().map(|one| one["action_id"].as_str().unwrap()).collect();
+    assert_eq!(words, ["useful", "known", "false", "snooze_1h", "snooze_1d"]);
+    let value = buttons[2]["value"].as_str().unwrap();
+    assert!(!value.contains(&one.members[0].key), "{value}");
+    let button = key().verify(value, now()).unwrap();
+    let (member, standard) = button.finding_of(&one).unwrap();
+    assert_eq!((member, standard), (&one.members[0], "phone_known"));
+    assert_eq!(key().verify(buttons[3]["value"].as_str().unwrap(), now()).unwrap().finding, None);
+    let wrong = value.replace(".false:", ".useful:");
+    assert_eq!(key().verify(&wrong, now()), Err(ButtonRefused::NotOurs));
     // There is nothing to acknowledge of what is over.
     let body = sent(Channel::Slack, &resolved(&group));
     assert_eq!(body["blocks"].as_array().unwrap().len(), 3);
