@@ -23,6 +23,7 @@ mod identity;
 mod log;
 mod models;
 mod muting;
+mod once;
 mod overview;
 mod personal;
 mod privacy;
@@ -64,6 +65,7 @@ pub use feeds::{Watched, WatchedFeed};
 pub use findings::{Finding, WaivedStandard, finding_id};
 pub use log::LoggedEvent;
 pub use models::Learnt;
+pub use once::{KEPT_HOURS, Kept, Once};
 pub use privacy::{Held, MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
 pub use quarantine::{Attempt, QuarantineFilter, Quarantined, SetAside};
 pub use read::{CustomerFilter, Page};
@@ -88,6 +90,8 @@ pub struct Store {
     meter: Meter,
     caches: Arc<Caches>,
     event_retention_days: u32,
+    /// The key under which something is being done.
+    once: Option<Once>,
 }
 
 /// What a process remembers between invocations.
@@ -116,6 +120,7 @@ impl Store {
             meter: Meter::default(),
             caches: Arc::default(),
             event_retention_days,
+            once: None,
         }
     }
 
