@@ -74,10 +74,11 @@ async function hostile(url) {
     { type: 'group', userId: 'u', groupId: HOSTILE.id, messageId: 'x1', traits: { name: HOSTILE.name, plan: 'team', mrr: 500 } },
     { type: 'track', userId: 'u', event: HOSTILE.name, messageId: 'x2', context: { groupId: HOSTILE.id } },
     { type: 'track', event: HOSTILE.name, messageId: 'x3' },
+    { type: 'group', userId: 'v', groupId: 'formula', messageId: 'x4', traits: { name: '=HYPERLINK("https://evil.example")', plan: 'team', mrr: 1 } },
   ] });
   const headers = { authorization: `Basic ${Buffer.from('dev:').toString('base64')}`, 'content-type': 'application/json' };
   const answer = await fetch(`${url}/v1/batch`, { method: 'POST', headers, body });
-  assert.equal((await answer.json()).accepted, 2);
+  assert.equal((await answer.json()).accepted, 3);
   await until('the customer', async () => (await fetch(`${url}/api/customers/${encodeURIComponent(HOSTILE.id)}`)).status === 200);
 }
 
@@ -120,7 +121,7 @@ async function everyPage(browser, url, complaints, customer) {
   const pages = {
     overview: '/', 'overview-week': '/?days=7&segment=paying', customers: '/customers', nobody: '/customers?q=nobody-at-all',
     customer: `/customers/${encodeURIComponent(customer)}`, hostile: `/customers/${encodeURIComponent(HOSTILE.id)}`,
-    'customers-hostile': '/customers?q=svg', journey: '/journey', alerts: '/alerts', changes: '/changes', audit: '/audit?verify=1', setup: '/setup',
+    'customers-hostile': '/customers?q=svg', journey: '/journey', alerts: '/alerts', changes: '/changes', plan: '/changes?to=1&plan=1', audit: '/audit?verify=1', report: '/audit?from=2020-01-01&to=2020-02-01&by=owner', setup: '/setup',
   };
   const looks = { light: { viewport: WIDE }, dark: { viewport: WIDE, colorScheme: 'dark' }, narrow: { viewport: NARROW, colorScheme: 'light' } };
   for (const [look, options] of Object.entries(looks)) {
@@ -206,6 +207,41 @@ async function actions(browser, url, complaints) {
   await act(page, item, null, {}, /^Done/);
   const left = (await get(url, `/api/tasks?customer=${encodeURIComponent(task.customer)}`)).items;
   assert.ok(!left.some((one) => one.id === task.id), 'the task is still open');
+  await act(page, '#tasks', 'Closed in this visit', {}, `Open again: ${task.id}`);
+  const again = (await get(url, `/api/tasks?customer=${encodeURIComponent(task.customer)}`)).items;
+  assert.ok(again.some((one) => one.id === task.id), 'the task is not open again');
+  const listed = again.find((one) => one.id === task.id);
+  if (listed.checklist.length > 0) {
+    await act(page, item, null, {}, `Tick: ${listed.checklist[0].text}`);
+    const ticked = (await get(url, `/api/tasks?customer=${encodeURIComponent(task.customer)}`)).items.find((one) => one.id === task.id);
+    assert.ok(ticked.checklist[0].done, 'the item is not ticked');
+  }
+
+  // A form that is sent twice, as by a double click, acts once.
+  await page.goto(home(someone));
+  const statuses = await page.evaluate(async () => {
+    const form = document.querySelector('form[action$="/notes"]');
+    const body = new URLSearchParams(new FormData(form));
+    body.set('text', 'sent twice');
+    const send = () => fetch(form.action, { method: 'POST', body });
+    return (await Promise.all([send(), send()])).map((answer) => answer.status);
+  });
+  assert.deepEqual(statuses, [200, 200]);
+  assert.equal((await journal(someone)).filter((one) => one.reason === 'sent twice').length, 1);
+
+  const waiting = (await get(url, '/api/customers?handoff=pending&limit=1000')).items.concat((await get(url, '/api/customers?handoff=overdue&limit=1000')).items);
+  for (const { id } of waiting.filter((one) => one.id !== HOSTILE.id).slice(0, 1)) {
+    await page.goto(home(id));
+    await act(page, 'form[action$="/handoff/ack"]', null, {}, 'Take over (handoff)');
+    await told(id, 'handoff');
+  }
+
+  const firing = await until('a group of alerts', async () => (await get(url, '/api/alerts')).items.find((one) => one.firing > 0 && !one.acknowledged));
+  await page.goto(`${url}/alerts`);
+  await act(page, `li:has(> details form[action="/do/alerts/${firing.id}/ack"])`, 'Acknowledge…', { reason: 'we call them today' }, 'I look after it');
+  const looked = (await get(url, '/api/alerts')).items.find((one) => one.id === firing.id);
+  assert.deepEqual([looked.acknowledged.author, looked.acknowledged.reason], [AUTHOR, 'we call them today']);
+  assert.ok((await get(url, '/api/notifications')).items.some((one) => one.what === 'acknowledged' && one.author === AUTHOR));
 
   await page.goto(`${url}/alerts`);
   await act(page, '#silences', 'Silence…', { matchers: 'severity=low csm=kim@example.com', reason: 'moving office', ends_at: DATE(2) }, 'Silence');
@@ -219,6 +255,7 @@ async function actions(browser, url, complaints) {
   const aside = (await get(url, '/api/quarantine')).items.find((one) => one.raw.includes('onerror'));
   assert.ok((await page.textContent('#quarantine')).includes('<script>window.hit=1</script>') || aside);
   await act(page, `form[action="/do/quarantine/${aside.id}/replay"]`, null, {}, /^Take again/);
+  await act(page, 'form[action="/do/quarantine/replay"]', null, {}, 'Take all of it again');
   await act(page, `form[action="/do/quarantine/${aside.id}"]`, null, {}, /^Drop/);
   assert.ok(!(await get(url, '/api/quarantine')).items.some((one) => one.id === aside.id));
 
@@ -235,6 +272,27 @@ async function actions(browser, url, complaints) {
   const foreign = await fetch(`${url}/do/customers/${encodeURIComponent(someone)}/notes`, { method: 'POST', headers: { origin: 'https://evil.example', 'content-type': 'application/x-www-form-urlencoded' }, body: 'text=hello' });
   assert.equal(foreign.status, 403);
   assert.ok(!(await journal(someone)).some((one) => one.reason === 'hello'));
+  await page.context().close();
+}
+
+/** Lists are found, put in order, narrowed, kept as an address, and exported. */
+async function lists(browser, url, complaints) {
+  const page = await opened(browser, { viewport: WIDE }, complaints);
+  await page.goto(`${url}/customers`);
+  await page.locator('[name=q]').fill('svg');
+  await Promise.all([page.waitForNavigation(), page.getByRole('button', { name: 'Show' }).click()]);
+  assert.match(page.url(), /q=svg/);
+  assert.equal(await page.locator('tbody tr').count(), 1);
+  await Promise.all([page.waitForNavigation(), page.getByRole('navigation', { name: 'Views' }).getByText('Overdue tasks').click()]);
+  assert.match(page.url(), /open=overdue/);
+  const risky = await get(url, '/api/customers?at_risk=1&sort=revenue_at_risk&limit=1000');
+  await page.goto(`${url}/customers?at_risk=1`);
+  assert.equal(await page.locator('tbody tr').count(), Math.min(50, risky.items.length));
+  const sheet = await (await fetch(`${url}/customers.csv`)).text();
+  assert.ok(sheet.split('\r\n').every((line) => !/(^|,)[=+@-](?![\d.])/.test(line)), 'a cell is a formula');
+  await page.goto(`${url}/audit`);
+  await Promise.all([page.waitForNavigation(), page.getByRole('button', { name: 'Report' }).click()]);
+  assert.ok((await page.locator('#report tbody tr').count()) > 0, 'no report');
   await page.context().close();
 }
 
@@ -307,6 +365,7 @@ async function forDocs(browser, folder) {
     const id = decodeURIComponent(customer.split('/').pop());
     if (process.env.DOCS === 'write') await forDocs(browser, folder);
     await everyPage(browser, dev.url, complaints, id);
+    await lists(browser, dev.url, complaints);
     await byKeyboard(browser, dev.url, complaints);
     await actions(browser, dev.url, complaints);
     assert.deepEqual([...new Set(complaints), ...wrongs], []);

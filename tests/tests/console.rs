@@ -320,7 +320,7 @@ async fn customers_are_listed_by_stage_band_and_segment() {
         ("?segment=paying&stage=customer&band=low", vec!["busy", "calm"]),
         ("?band=high", vec!["gone", "late"]),
         ("?band=green", vec!["busy"]),
-        ("?stage=&band=&segment=&limit=&cursor=", vec!["busy", "calm", "gone", "late", "try"]),
+        ("?stage=&band=&segment=&cursor=", vec!["busy", "calm", "gone", "late", "try"]),
         ("?stage=trialing&band=high", vec![]),
     ] {
         let path = format!("/api/customers{query}");
@@ -377,7 +377,7 @@ async fn parameters_that_cannot_be_used_are_refused() {
         "/api/privacy/requests",
     ];
     for list in lists {
-        for limit in ["0", "1001", "-1", "ten"] {
+        for limit in ["", "0", "1001", "-1", "ten"] {
             let path = format!("{list}?limit={limit}");
             workspace.problem(Method::GET, &path, 400, "invalid_limit").await;
         }
@@ -687,7 +687,7 @@ async fn the_document_describes_every_route() {
         assert!(answers.keys().any(|status| is_good(status)), "{path}");
         for (status, answer) in answers {
             let schema = |kind: &str| &answer["content"][kind]["schema"];
-            if status == "204" {
+            if status == "204" || status == "304" {
                 assert_eq!(answer["content"], Value::Null, "{path}");
             } else if is_good(status) {
                 assert!(schema("application/json").is_object(), "{path}");

@@ -30,7 +30,7 @@
           for (const mark of data.marks) {
             const x = Math.round(plot.valToPos(mark.at, 'x', true));
             if (x < bbox.left || x > bbox.left + bbox.width) continue;
-            ctx.strokeStyle = color(mark.kind === 'hand' ? '--warn' : mark.kind === 'rules' ? '--ok' : '--quiet');
+            ctx.strokeStyle = color({ hand: '--warn', rules: '--ok', event: '--link' }[mark.kind] || '--quiet');
             ctx.setLineDash([4, 4]);
             ctx.beginPath();
             ctx.moveTo(x, bbox.top);

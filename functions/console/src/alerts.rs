@@ -189,12 +189,6 @@ pub(crate) async fn acknowledge_alerts(
     body: Bytes,
 ) -> Result<Json<AlertGroup>, Problem> {
     let by = by(&headers, &body, caller.as_deref())?;
-    let no_group = || {
-        Problem::not_found(
-            "group_not_found",
-            "there is no group with this id of which alerts are so",
-        )
-    };
     if group.is_empty() || group.len() > 64 {
         return Err(no_group());
     }
@@ -206,6 +200,18 @@ pub(crate) async fn acknowledge_alerts(
             Ok(Json(view(&app, &group, &lifecycle, &silences).await?))
         }
     }
+}
+
+/// A group as it now is.
+pub(crate) async fn group(app: &App, id: &str) -> Result<Json<AlertGroup>, Problem> {
+    let held = app.store.alert_group(id).await?;
+    let group = held.group.ok_or_else(no_group)?;
+    let (lifecycle, silences) = (app.store.lifecycle().await?, app.store.silences().await?);
+    Ok(Json(view(app, &group, &lifecycle, &silences).await?))
+}
+
+fn no_group() -> Problem {
+    Problem::not_found("group_not_found", "there is no group with this id of which alerts are so")
 }
 
 /// Notifications

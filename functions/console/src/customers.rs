@@ -27,10 +27,11 @@ use crate::page::{List, PageParameters, PageRequest, Parameters, given};
 use crate::problem::{Errors, Problem};
 
 /// How many customers one request reads at most while it looks for those that are asked for.
-const READ_BUDGET: usize = 10_000;
+pub(crate) const READ_BUDGET: usize = 10_000;
 /// How many customers are read at a time at least, where some may not be asked for.
 const MIN_READ: usize = 200;
 const MAX_READ: usize = 1_000;
+const RANKED: &str = "ranked";
 const OPEN: [&str; 2] = ["overdue", "finding"];
 /// The code of the problem that more customers would have to be put in order than one request reads.
 pub(crate) const TOO_MANY_TO_SORT: &str = "too_many_to_sort";
@@ -193,6 +194,9 @@ pub(crate) struct CustomersParameters {
     /// Only those with a task that is `overdue`, or with an open `finding`.
     #[param(example = "overdue", pattern = "^(overdue|finding)?$")]
     pub(crate) open: Option<String>,
+    /// Only those with whom at least so much revenue is at risk, in the workspace's currency.
+    #[param(value_type = Option<f64>, minimum = 0, example = 1000)]
+    pub(crate) at_risk: Option<String>,
     /// By `risk`, `revenue_at_risk`, `health`, `days`, `last_seen` or `name`; the most urgent first, or
     /// with a `-` before it last. For an order the customers that are asked for are read, at most 10,000
     /// of all of them: beyond that, narrow it by `stage`.
@@ -261,6 +265,7 @@ struct Selection<'a> {
     text: Option<String>,
     owner: Option<String>,
     open: Option<Open>,
+    at_risk: Option<f64>,
     sort: Option<(Sort, bool)>,
 }
 
@@ -321,7 +326,15 @@ impl<'a> Selection<'a> {
                 Problem::unknown("unknown_sort", "order", name, known)
             })
         });
+        let at_risk = asked.at_risk.map(|text| {
+            let amount =
+                text.parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0);
+            amount.ok_or_else(|| {
+                Problem::bad("invalid_at_risk", "`at_risk` must be a number from 0 on, as 1000")
+            })
+        });
         Ok(Selection {
+            at_risk: at_risk.transpose()?,
             text: given(asked.q).map(|text| text.trim().to_lowercase()),
             owner: given(asked.owner),
             open: open.transpose()?,
@@ -363,7 +376,13 @@ impl<'a> Selection<'a> {
             let name = overview::name(facts).unwrap_or_default();
             id.to_lowercase().contains(text) || name.to_lowercase().contains(text)
         };
+        let has_at_risk = |least: f64| {
+            let risk = status.risk.as_ref().map(|risk| risk.probability);
+            let at_risk = stakes::value(facts).zip(risk).map(|(value, risk)| value * risk);
+            !is_lost(facts) && at_risk.is_some_and(|at_risk| at_risk >= least)
+        };
         in_band
+            && self.at_risk.is_none_or(has_at_risk)
             && self.text.as_ref().is_none_or(has_text)
             && self.owner.as_ref().is_none_or(of_owner)
             && self.open.is_none_or(is_open)
@@ -381,6 +400,7 @@ impl<'a> Selection<'a> {
             || self.text.is_some()
             || self.owner.is_some()
             || self.open.is_some()
+            || self.at_risk.is_some()
             || self.sort.is_some();
         let asked = if is_sparse { wanted.max(MIN_READ) } else { wanted };
         asked.min(MAX_READ).min(budget)
@@ -470,6 +490,37 @@ async fn find(
             return Ok(List::new(&list, items, cursor));
         }
     }
+}
+
+/// The customers that the newest picture puts first: with whom the most is at risk, at most 500, from a
+/// place on; and the place of the next ones. It reads only those that it answers, however many there are.
+pub(crate) async fn first_of_all(
+    app: &App,
+    lifecycle: &Lifecycle,
+    ranked: &[String],
+    page: &PageRequest,
+) -> Result<List<CustomerSummary>, Problem> {
+    let first: usize = match page.start(RANKED)? {
+        Some(cursor) => cursor.parse().map_err(|_| Problem::cursor())?,
+        None => 0,
+    };
+    let end = first.saturating_add(page.limit.into()).min(ranked.len());
+    let wanted = ranked.get(first..end).unwrap_or_default();
+    let keys: Vec<CustomerKey> =
+        wanted.iter().flat_map(|id| CustomerKey::candidates(id, lifecycle.subject)).collect();
+    let parents = app.store.parents(lifecycle).await?;
+    let mut items = Vec::with_capacity(wanted.len());
+    for mut found in app.store.customers_by_key(&keys).await? {
+        if parents.contains(&found.key) {
+            found = app.store.with_below(found, lifecycle).await?;
+        }
+        let facts = Facts::new(&found.customer, lifecycle, app.clock.now());
+        items.push(CustomerSummary::new(&found, &facts));
+    }
+    let place = |one: &CustomerSummary| wanted.iter().position(|id| *id == one.id);
+    items.sort_by_key(place);
+    let next = (end < ranked.len()).then(|| end.to_string());
+    Ok(List::new(RANKED, items, next))
 }
 
 /// Reads customers and keeps those that are asked for.

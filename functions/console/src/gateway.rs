@@ -15,6 +15,7 @@ use lambda_http::{Body, Error, Request, RequestExt, Response};
 use tower::ServiceExt;
 
 use crate::App;
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::router::SERVED;
 use crate::visitor::{Role, Visitor};
@@ -33,11 +34,21 @@ pub(crate) struct LiteralId(pub(crate) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller(pub(crate) String);
 
-/// Answers a request of API Gateway or of a function URL. What goes wrong is an answer too.
+/// Answers a request of API Gateway or of a function URL, unless its caller asks too often. What goes
+/// wrong is an answer too.
 ///
 /// # Errors
 /// When the answer's body cannot be collected, which is always in memory.
-pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Body>, Error> {
+pub async fn handle(
+    app: &Arc<App>,
+    limits: &Limits,
+    mut request: Request,
+) -> Result<Response<Body>, Error> {
+    let visitor = visitor(&request);
+    let caller = visitor.as_ref().map_or("", |visitor| visitor.name.as_str());
+    if let Err(seconds) = limits.take(caller, app.clock.now()) {
+        return respond(Problem::too_many(seconds).into_response()).await;
+    }
     if let Some((path, literal)) = customer_path(request.raw_http_path()) {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
@@ -50,7 +61,7 @@ pub async fn handle(app: &Arc<App>, mut request: Request) -> Result<Response<Bod
     if let Some(refused) = refused(&request) {
         return respond(refused.into_response()).await;
     }
-    if let Some(visitor) = visitor(&request) {
+    if let Some(visitor) = visitor {
         request.extensions_mut().insert(Caller(visitor.name.clone()));
         request.extensions_mut().insert(visitor);
     }
@@ -66,6 +77,7 @@ async fn respond(answer: axum::response::Response) -> Result<Response<Body>, Err
     let body = to_bytes(body, usize::MAX).await?;
     // As text where it is one: anything else is base64 on its way through API Gateway.
     let body = match head.headers.contains_key(CONTENT_ENCODING) {
+        _ if body.is_empty() => Body::Empty,
         true => Body::Binary(body.to_vec()),
         false => Body::Text(String::from_utf8_lossy(&body).into_owned()),
     };

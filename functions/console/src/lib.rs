@@ -18,6 +18,7 @@ mod alerts;
 mod by_hand;
 mod customer;
 mod customers;
+mod described;
 mod events;
 pub mod explain;
 mod feeds;
@@ -25,6 +26,8 @@ mod findings;
 mod gateway;
 mod journal;
 mod lifecycle;
+mod limits;
+mod once;
 pub mod outcomes;
 mod page;
 mod pages;
@@ -36,6 +39,7 @@ mod router;
 mod silences;
 mod span;
 mod stages;
+mod tagged;
 mod task_actions;
 pub mod tasks;
 mod visitor;
@@ -46,11 +50,12 @@ use platform::telemetry::Counts;
 use platform::{Clock, Store};
 
 pub use gateway::handle;
+pub use limits::Limits;
 pub use router::{document, router};
 pub use visitor::{Role, Visitor};
 
 /// What the function works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct App {
     /// The tables.
     pub store: Store,

@@ -13,10 +13,12 @@ async fn main() -> Result<(), Error> {
     let handoff = environment.handoff()?;
     let Environment { store, clock, telemetry, .. } = environment;
     let app = Arc::new(console::App { store, clock, handoff });
+    let limits = Arc::new(console::Limits::default());
     run(service_fn(|request: Request| {
         let (app, telemetry) = (Arc::clone(&app), telemetry.clone());
+        let limits = Arc::clone(&limits);
         async move {
-            let work = console::handle(&app, request);
+            let work = console::handle(&app, &limits, request);
             telemetry.measure(&app.store, work, console::counts).await
         }
     }))

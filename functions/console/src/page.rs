@@ -77,7 +77,7 @@ impl<S: Sync> FromRequestParts<S> for PageRequest {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PageRequest, Problem> {
         let Parameters(asked) =
             Parameters::<PageParameters>::from_request_parts(parts, state).await?;
-        let limit = match given(asked.limit) {
+        let limit: u16 = match asked.limit {
             None => DEFAULT_LIMIT,
             Some(text) => text
                 .parse()
@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn the_limit_is_from_1_to_1000() {
         assert_eq!(request("").unwrap().limit, 100);
-        assert_eq!(request("limit=").unwrap().limit, 100);
         assert_eq!(request("limit=1").unwrap().limit, 1);
         assert_eq!(request("limit=1000").unwrap().limit, 1_000);
-        for query in ["limit=0", "limit=1001", "limit=-1", "limit=ten", "limit=1.5", "limit=99999"]
+        for query in
+            ["limit=", "limit=0", "limit=1001", "limit=-1", "limit=ten", "limit=1.5", "limit=99999"]
         {
             assert!(request(query).is_err(), "{query}");
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 /// After how many seconds to ask again.
-const RETRY_AFTER_SECONDS: &str = "5";
+const RETRY_AFTER_SECONDS: u64 = 5;
 /// How many names a message lists.
 const MAX_LISTED: usize = 12;
 
@@ -38,6 +38,9 @@ pub(crate) struct Problem {
     pub(crate) code: &'static str,
     /// The same as `detail`.
     pub(crate) message: String,
+    /// After how many seconds to ask again.
+    #[serde(skip)]
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// The errors of every route.
@@ -96,6 +99,7 @@ impl Problem {
             message: detail.clone(),
             detail,
             code,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS),
         }
     }
 
@@ -171,6 +175,32 @@ impl Problem {
         )
     }
 
+    /// A key under which another request was made.
+    pub(crate) fn key_of_another() -> Problem {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "another request was made with this `Idempotency-Key`: nothing was done; use a new key for \
+             each action",
+        )
+    }
+
+    /// A key whose request is being done at this moment.
+    pub(crate) fn key_in_use() -> Problem {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "idempotency_key_in_use",
+            "a request with this `Idempotency-Key` is being done at this moment: ask again",
+        )
+    }
+
+    /// More requests than one caller may make.
+    pub(crate) fn too_many(seconds: u64) -> Problem {
+        let detail = format!("too many requests: wait for {seconds} s and ask again");
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+        Problem { retry_after: Some(seconds), ..problem }
+    }
+
     /// A path that leads nowhere.
     pub(crate) fn no_route() -> Problem {
         Problem::new(
@@ -244,13 +274,13 @@ impl From<HandoffError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
-            headers.insert(header::RETRY_AFTER, seconds);
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -275,11 +305,14 @@ mod tests {
     fn only_what_may_succeed_later_is_asked_for_again() {
         let retry = Problem::from(StoreError::Unprocessed(3)).into_response();
         assert_eq!(retry.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(retry.headers()[header::RETRY_AFTER], RETRY_AFTER_SECONDS);
+        assert_eq!(retry.headers()[header::RETRY_AFTER], "5");
         let damaged = StoreError::Item { table: "journal", what: "entry" };
         let fatal = Problem::from(damaged).into_response();
         assert_eq!(fatal.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(fatal.headers().get(header::RETRY_AFTER).is_none());
+        let many = Problem::too_many(3).into_response();
+        assert_eq!(many.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(many.headers()[header::RETRY_AFTER], "3");
         let cursor = Problem::from(StoreError::Cursor).into_response();
         assert_eq!(cursor.status(), StatusCode::BAD_REQUEST);
         assert_eq!(cursor.headers()[header::CONTENT_TYPE], "application/problem+json");

@@ -235,6 +235,7 @@ pub(crate) async fn replay_quarantined_item(
 /// Which items to take again: these, or all that match.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "missing_user", "source": "stripe"}))]
 pub(crate) struct ReplayRequest {
     /// These.
     #[schema(min_items = 1, max_items = 10000)]

@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
 use crate::{
-    App, adherence, alerts, by_hand, customer, customers, events, explain, feeds, findings,
-    journal, lifecycle, outcomes, pages, privacy, quarantine, silences, stages, task_actions,
-    tasks, waivers,
+    App, adherence, alerts, by_hand, customer, customers, described, events, explain, feeds,
+    findings, journal, lifecycle, once, outcomes, pages, privacy, quarantine, silences, stages,
+    tagged, task_actions, tasks, waivers,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -27,7 +26,10 @@ use crate::{
         description = "Customers with their stage, health and churn risk, the journal of decisions \
             with their reasons, findings, events, and what was set aside.\n\nInstants are RFC 3339 \
             in UTC. Lists come in parts: ask again with `cursor` set to `next_cursor` until that \
-            is null. Errors are problem details (RFC 9457) with a stable `code`."
+            is null. Errors are problem details (RFC 9457) with a stable `code`. An answer has an `ETag`, \
+            which `If-None-Match` asks about. An action takes an `Idempotency-Key`: asked again within \
+            24 hours it is not done again. Where one caller asks for more than 20 requests a second, 100 \
+            at once, or all callers for more than the gateway lets through, the answer is 429."
     ),
     components(schemas(Problem)),
     tags(
@@ -44,9 +46,7 @@ struct Document;
 
 /// The API and the pages: one router for API Gateway, a local server and tests.
 pub fn router(app: Arc<App>) -> Router {
-    let api = routes()
-        .method_not_allowed_fallback(async || Problem::no_method())
-        .layer(map_response(seal));
+    let api = once_and_tagged(&app);
     let fallback = Router::new()
         .fallback(async |headers: HeaderMap| pages::no_route(&headers))
         .layer(map_response(seal));
@@ -55,16 +55,29 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The API alone, as pages call it.
 pub(crate) fn api(app: Arc<App>) -> Router {
-    let api = routes().method_not_allowed_fallback(async || Problem::no_method());
-    api.fallback(async || Problem::no_route()).layer(map_response(seal)).with_state(app)
+    let api = once_and_tagged(&app).fallback(async || Problem::no_route());
+    api.layer(map_response(seal)).with_state(app)
+}
+
+/// The handlers alone, for an action whose key was looked at.
+pub(crate) fn bare(app: Arc<App>) -> Router {
+    routes().fallback(async || Problem::no_route()).with_state(app)
+}
+
+fn once_and_tagged(app: &Arc<App>) -> Router<Arc<App>> {
+    routes()
+        .method_not_allowed_fallback(async || Problem::no_method())
+        .layer(from_fn_with_state(Arc::clone(app), once::once))
+        .layer(from_fn(tagged::tagged))
+        .layer(map_response(seal))
 }
 
 /// The document of the API, as the code has it.
 #[must_use]
-pub fn document() -> OpenApi {
+pub fn document() -> serde_json::Value {
     let mut document = <Document as utoipa::OpenApi>::openapi();
     document.merge(<Operations as utoipa::OpenApi>::openapi());
-    document
+    described::complete(&document)
 }
 
 /// Declares what is served, and that the same is described.
@@ -156,7 +169,7 @@ mod tests {
     use super::*;
 
     fn written_out() -> String {
-        let mut text = document().to_pretty_json().unwrap();
+        let mut text = serde_json::to_string_pretty(&document()).unwrap();
         text.push('\n');
         text
     }

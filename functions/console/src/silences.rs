@@ -125,6 +125,13 @@ pub(crate) async fn silences(State(app): State<Arc<App>>) -> Result<Json<List<Si
     Ok(Json(List::new("silences", all, None)))
 }
 
+/// A silence as it now is.
+pub(crate) async fn silence(app: &App, id: &str) -> Result<Json<Silence>, Problem> {
+    let all = app.store.silences().await?;
+    let found = all.into_iter().find(|silence| silence.id == id).ok_or_else(no_silence)?;
+    Ok(Json(Silence::new(found, app.clock.now())))
+}
+
 /// Silence alerts
 ///
 /// What is silenced is not told, and is told when the silence ends if it still is so.
@@ -188,9 +195,10 @@ pub(crate) async fn end_silence(
     let by = by_hand::author(Some(&by.name), None, NeedsReason::No)?;
     match app.store.end_silence(&id, &by.name, app.clock.now()).await? {
         Some(_) => Ok(StatusCode::NO_CONTENT),
-        None => Err(Problem::not_found(
-            "silence_not_found",
-            "there is no silence with this id that is not over",
-        )),
+        None => Err(no_silence()),
     }
+}
+
+fn no_silence() -> Problem {
+    Problem::not_found("silence_not_found", "there is no silence with this id that is not over")
 }

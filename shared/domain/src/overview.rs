@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::adherence::{Adherence, By, Row};
 use crate::customer::{Customer, Scalar};
-use crate::expr::Truth;
+use crate::event::Event;
+use crate::expr::{Name, Truth};
 use crate::facts::Facts;
 use crate::journal::{ChangeKind, JournalEntry};
 use crate::lifecycle::Lifecycle;
 use crate::pace::{Pace, pace};
+use crate::replay::profile_at;
 use crate::{score, stakes, task};
 
 #[cfg(test)]
@@ -25,6 +27,8 @@ mod tests;
 pub const SPANS: [u32; 3] = [7, 30, 90];
 /// So many customers are named in each part of a picture.
 const MOST_NAMED: usize = 12;
+/// So many customers are put in order, by their ids.
+const MOST_RANKED: usize = 500;
 /// So many segments have a part of their own, the first of the file.
 const MOST_SEGMENTS: usize = 24;
 /// So many owners are told one by one in each part, those with the most to do.
@@ -48,6 +52,13 @@ pub struct Overview {
     pub partial_since: Option<Timestamp>,
     /// Everybody, then each segment in the order of the file.
     pub parts: Vec<Part>,
+    /// The ids of the 500 active customers with whom the most is at risk, and then of the most likely to
+    /// leave.
+    #[serde(default)]
+    pub ranked: Vec<String>,
+    /// As of when it was told what is retained.
+    #[serde(default)]
+    pub worth_at: Option<Timestamp>,
 }
 
 impl Overview {
@@ -55,6 +66,17 @@ impl Overview {
     #[must_use]
     pub fn part(&self, segment: Option<&str>) -> Option<&Part> {
         self.parts.iter().find(|part| part.segment.as_deref() == segment)
+    }
+
+    /// Takes over from an earlier picture what is retained, and as of when.
+    pub fn retained_as_in(&mut self, before: &Overview) {
+        self.worth_at = before.worth_at;
+        for part in &mut self.parts {
+            let Some(before) = before.part(part.segment.as_deref()) else { continue };
+            for (span, before) in part.spans.iter_mut().zip(&before.spans) {
+                span.retained = before.retained;
+            }
+        }
     }
 }
 
@@ -155,8 +177,85 @@ pub struct SpanPart {
     pub lost_value: f64,
     /// Customers who were there, and not lost, when the span began.
     pub begun_with: u64,
+    /// What became of what they were worth then; none where the lifecycle file says no value.
+    #[serde(default)]
+    pub retained: Option<Retained>,
     /// How well each standard was kept.
     pub adherence: Vec<Row>,
+}
+
+/// What became of the value of those who were there when a span began: nothing of who came later counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Retained {
+    /// What they were worth then.
+    pub begun: f64,
+    /// Of that, what is still there: without what was added since (gross).
+    pub kept: f64,
+    /// What they are worth now (net); nothing where they are lost.
+    pub now: f64,
+    /// Those of whom it is not known, then or now.
+    pub unknown: u64,
+}
+
+impl Retained {
+    /// Gross revenue retention: from 0 to 1; none of nothing.
+    #[must_use]
+    pub fn gross(&self) -> Option<f64> {
+        (self.begun > 0.0).then(|| self.kept / self.begun)
+    }
+
+    /// Net revenue retention: above 1 where more was added than lost; none of nothing.
+    #[must_use]
+    pub fn net(&self) -> Option<f64> {
+        (self.begun > 0.0).then(|| self.now / self.begun)
+    }
+
+    fn add(&mut self, then: Option<f64>, now: Option<f64>) {
+        match (then, now) {
+            (Some(then), Some(now)) => {
+                self.begun += then;
+                self.kept += then.min(now);
+                self.now += now;
+            }
+            _ => self.unknown += 1,
+        }
+    }
+}
+
+/// What a customer was worth at the beginnings of [`SPANS`], where that is what it is worth now; `None`
+/// where only its log tells, because what the value is made of changed since, or is counted.
+#[must_use]
+pub fn worth_unchanged(
+    customer: &Customer,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Option<[Option<f64>; 3]> {
+    let stakes = lifecycle.stakes.as_ref()?;
+    let first = begins(now, SPANS[2]).as_millisecond();
+    let is_unchanged = |name: &Name| {
+        let known = name.path.strip_prefix("traits.");
+        known.is_some_and(|name| {
+            customer.profile.traits.get(name).is_none_or(|told| told.since <= first)
+        })
+    };
+    let is_same = stakes.value.names().iter().all(is_unchanged);
+    is_same.then(|| [stakes::value(&Facts::new(customer, lifecycle, now)); 3])
+}
+
+/// The same, by the customer's log in its order.
+#[must_use]
+pub fn worth_by_log(log: &[Event], lifecycle: &Lifecycle, now: Timestamp) -> [Option<f64>; 3] {
+    SPANS.map(|days| {
+        let then = begins(now, days);
+        let profile = profile_at(lifecycle, log, then);
+        let customer = Customer { profile, ..Customer::default() };
+        stakes::value(&Facts::new(&customer, lifecycle, then))
+    })
+}
+
+fn begins(now: Timestamp, days: u32) -> Timestamp {
+    let days = SignedDuration::from_hours(24 * i64::from(days));
+    now.saturating_sub(days).unwrap_or(Timestamp::MIN)
 }
 
 /// A picture that is being taken.
@@ -165,7 +264,11 @@ pub struct Taking<'a> {
     lifecycle: &'a Lifecycle,
     now: Timestamp,
     parts: Vec<Gathered<'a>>,
+    ranked: Vec<(Urgency, String)>,
 }
+
+/// What is at risk, and how likely.
+type Urgency = (f64, f64);
 
 #[derive(Debug)]
 struct Gathered<'a> {
@@ -191,7 +294,7 @@ impl<'a> Taking<'a> {
         let segments = segments.map(|segment| Some(segment.name.clone()));
         let parts = std::iter::once(None).chain(segments);
         let parts = parts.map(|segment| Gathered::new(lifecycle, segment, now)).collect();
-        Taking { lifecycle, now, parts }
+        Taking { lifecycle, now, parts, ranked: Vec::new() }
     }
 
     /// The instant from which on the journal is told.
@@ -201,10 +304,17 @@ impl<'a> Taking<'a> {
         spans.map(|span| span.from).min().unwrap_or(self.now)
     }
 
-    /// Takes one customer, and its entries of the journal since [`Taking::reaches_back_to`].
-    pub fn look_at(&mut self, id: &str, customer: &Customer, entries: &[JournalEntry]) {
+    /// Takes one customer, its entries of the journal since [`Taking::reaches_back_to`], and what it was
+    /// worth when each span began; where nobody asked, what is kept is not told.
+    pub fn look_at(
+        &mut self,
+        id: &str,
+        customer: &Customer,
+        entries: &[JournalEntry],
+        then: Option<[Option<f64>; 3]>,
+    ) {
         let facts = Facts::new(customer, self.lifecycle, self.now);
-        let seen = Seen::new(id, &facts, entries);
+        let seen = Seen::new(id, &facts, entries, then);
         let mut inside = vec![true];
         let segments = self.lifecycle.segments.iter().take(MOST_SEGMENTS);
         inside.extend(segments.map(|segment| facts.answer(&segment.condition) == Truth::Yes));
@@ -212,6 +322,18 @@ impl<'a> Taking<'a> {
             if is_inside {
                 gathered.add(&facts, &seen);
             }
+        }
+        if let (false, Some(risk)) = (seen.is_lost, &customer.status.risk) {
+            self.rank(id, urgency(seen.at_risk, risk.probability));
+        }
+    }
+
+    fn rank(&mut self, id: &str, mine: Urgency) {
+        let place =
+            self.ranked.partition_point(|(other, name)| (*other, id) >= (mine, name.as_str()));
+        if place < MOST_RANKED {
+            self.ranked.insert(place, (mine, id.to_owned()));
+            self.ranked.truncate(MOST_RANKED);
         }
     }
 
@@ -232,6 +354,8 @@ impl<'a> Taking<'a> {
             took_ms: 0,
             partial_since: None,
             parts: self.parts.into_iter().map(Gathered::done).collect(),
+            ranked: self.ranked.into_iter().map(|(_, id)| id).collect(),
+            worth_at: None,
         }
     }
 }
@@ -246,10 +370,16 @@ struct Seen<'s> {
     value: Option<f64>,
     at_risk: Option<f64>,
     health: Option<String>,
+    then: Option<[Option<f64>; 3]>,
 }
 
 impl<'s> Seen<'s> {
-    fn new(id: &'s str, facts: &Facts<'_>, entries: &'s [JournalEntry]) -> Seen<'s> {
+    fn new(
+        id: &'s str,
+        facts: &Facts<'_>,
+        entries: &'s [JournalEntry],
+        then: Option<[Option<f64>; 3]>,
+    ) -> Seen<'s> {
         let status = &facts.customer.status;
         let place = |name: &str| facts.lifecycle.stages.iter().position(|one| one.name == name);
         let stage = status.stage.as_ref().and_then(|stage| {
@@ -265,7 +395,16 @@ impl<'s> Seen<'s> {
             value,
             at_risk: value.zip(risk).map(|(value, risk)| value * risk.probability),
             health: score::health(facts).map(|health| health.band),
+            then,
         }
+    }
+
+    /// What is retained of the customer over a span.
+    fn retain(&self, span: &mut SpanPart) {
+        let Some(then) = self.then else { return };
+        let place = SPANS.iter().position(|days| *days == span.days).unwrap_or_default();
+        let now = if self.is_lost { Some(0.0) } else { self.value };
+        span.retained.get_or_insert_default().add(then[place], now);
     }
 }
 
@@ -278,9 +417,7 @@ impl<'a> Gathered<'a> {
         let health = lifecycle.health.as_ref().map_or(&[][..], |card| &card.bands);
         let worth = lifecycle.stakes.as_ref().map(|_| 0.0);
         let spans = SPANS.map(|days| GatheredSpan {
-            from: now
-                .saturating_sub(SignedDuration::from_hours(24 * i64::from(days)))
-                .unwrap_or(Timestamp::MIN),
+            from: begins(now, days),
             part: SpanPart { days, ..SpanPart::default() },
             moves: BTreeMap::new(),
             adherence: Adherence::new(lifecycle, By::Standard, now),
@@ -334,8 +471,6 @@ impl<'a> Gathered<'a> {
         if is_lowest {
             return;
         }
-        let urgency =
-            |at_risk: Option<f64>, probability: f64| (at_risk.unwrap_or(0.0), probability);
         let mine = urgency(seen.at_risk, risk.probability);
         let place = part.first.partition_point(|one| {
             let other = urgency(one.at_risk, one.probability);
@@ -405,6 +540,7 @@ impl GatheredSpan<'_> {
         let is_old = first_seen != 0 && first_seen < self.from.as_millisecond();
         if is_old && !was_lost.unwrap_or(seen.is_lost) {
             self.part.begun_with += 1;
+            seen.retain(&mut self.part);
             if seen.is_lost {
                 self.part.lost += 1;
                 self.part.lost_value += seen.value.unwrap_or(0.0);
@@ -455,6 +591,10 @@ pub fn name(facts: &Facts<'_>) -> Option<String> {
         Scalar::Text(name) if !name.trim().is_empty() => Some(name.clone()),
         _ => None,
     }
+}
+
+fn urgency(at_risk: Option<f64>, probability: f64) -> Urgency {
+    (at_risk.unwrap_or(0.0), probability)
 }
 
 fn add_to(sum: &mut Option<f64>, value: Option<f64>) {

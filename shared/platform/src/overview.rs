@@ -1,18 +1,20 @@
 //! Takes pictures of all customers, and keeps the newest, for people who look at it all day.
 //!
 //! A picture reads every customer and the journal of the last 90 days, once; looking at it reads one
-//! item. Where taking one takes long, it is taken less often.
+//! item. Where taking one takes long, it is taken less often. What customers were worth before is told once
+//! a day: where it changed, their logs are read for it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use domain::journal::{ChangeKind, JournalEntry};
 use domain::lifecycle::Lifecycle;
-use domain::overview::{Overview, Taking};
+use domain::overview::{Overview, Taking, worth_by_log, worth_unchanged};
+use domain::replay::in_order;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::store::{
-    CustomerFilter, CustomerKey, RunProgress, RunSlot, RunStart, Store, StoreError,
+    CustomerFilter, CustomerKey, RunProgress, RunSlot, RunStart, Store, StoreError, Versioned,
 };
 use crate::sweep::{App, RunOutcome, ScheduleEvent, Summary, SweepError};
 
@@ -23,6 +25,10 @@ const MOST_ENTRIES: usize = 200_000;
 /// A picture is good for so many times as long as it took to take: a hundredth of a function's time, at
 /// most, goes into pictures.
 const GOOD_FOR: i64 = 100;
+/// For how long it is good enough what customers were worth before.
+const WORTH_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Of so many customers whose value changed the logs are read.
+const MOST_LOGS: usize = 20_000;
 
 /// Takes a picture of all customers.
 ///
@@ -33,7 +39,22 @@ pub async fn take(
     lifecycle: &Lifecycle,
     now: Timestamp,
 ) -> Result<Overview, StoreError> {
+    take_after(None, store, lifecycle, now).await
+}
+
+/// Takes a picture after another one, of which it takes over what is told once a day.
+async fn take_after(
+    before: Option<Overview>,
+    store: &Store,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Result<Overview, StoreError> {
     let began = Instant::now();
+    let before = before.filter(|before| {
+        let is_todays = |at: Timestamp| at <= now && now.duration_since(at) < WORTH_FOR;
+        before.config_version == lifecycle.version && before.worth_at.is_some_and(is_todays)
+    });
+    let mut logs_read = 0;
     let mut taking = Taking::new(lifecycle, now);
     let (mut told, partial_since) = told_since(store, taking.reaches_back_to(), now).await?;
     let mut cursor: Option<String> = None;
@@ -42,7 +63,11 @@ pub async fn take(
         for found in page.items {
             let entries = told.remove(&found.key).unwrap_or_default();
             let found = store.with_below(found, lifecycle).await?;
-            taking.look_at(found.key.id(), &found.customer, &entries);
+            let then = match &before {
+                Some(_) => None,
+                None => worth_then(store, lifecycle, &found, now, &mut logs_read).await?,
+            };
+            taking.look_at(found.key.id(), &found.customer, &entries, then);
         }
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -52,8 +77,35 @@ pub async fn take(
     for entries in told.values() {
         taking.remember(entries);
     }
+    let mut taken = taking.done();
+    taken.worth_at = lifecycle.stakes.as_ref().map(|_| now);
+    if let Some(before) = &before {
+        taken.retained_as_in(before);
+    }
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Overview { took_ms, partial_since, ..taking.done() })
+    Ok(Overview { took_ms, partial_since, ..taken })
+}
+
+/// What a customer was worth when each span began; unknown of those beyond [`MOST_LOGS`].
+async fn worth_then(
+    store: &Store,
+    lifecycle: &Lifecycle,
+    found: &Versioned,
+    now: Timestamp,
+    logs_read: &mut usize,
+) -> Result<Option<[Option<f64>; 3]>, StoreError> {
+    if lifecycle.stakes.is_none() {
+        return Ok(None);
+    }
+    if let Some(same) = worth_unchanged(&found.customer, lifecycle, now) {
+        return Ok(Some(same));
+    }
+    if *logs_read >= MOST_LOGS {
+        return Ok(Some([None; 3]));
+    }
+    *logs_read += 1;
+    let log = in_order(store.whole_log(&found.key).await?);
+    Ok(Some(worth_by_log(&log, lifecycle, now)))
 }
 
 /// The entries about stages and standards, by customer; where there are more than are held, those of
@@ -102,13 +154,12 @@ fn day(at: Timestamp) -> String {
 /// # Errors
 /// When the tables cannot be read or written.
 pub async fn refresh(store: &Store, now: Timestamp) -> Result<bool, StoreError> {
-    if let Some(kept) = store.overview().await?
-        && is_good(&kept, now)
-    {
+    let kept = store.overview().await?;
+    if kept.as_ref().is_some_and(|kept| is_good(kept, now)) {
         return Ok(false);
     }
     let lifecycle = store.lifecycle().await?;
-    let taken = take(store, &lifecycle, now).await?;
+    let taken = take_after(kept, store, &lifecycle, now).await?;
     store.keep_overview(&taken).await?;
     Ok(true)
 }
@@ -167,6 +218,8 @@ mod tests {
             took_ms,
             partial_since: None,
             parts: Vec::new(),
+            ranked: Vec::new(),
+            worth_at: None,
         };
         let later = |seconds| at + SignedDuration::from_secs(seconds);
         assert!(is_good(&kept(6_000), later(599)));

@@ -307,7 +307,13 @@ impl World {
 /// One invocation by a schedule: whether everybody was dealt with.
 async fn invoke((store, clock): (Store, LocalClock), function: usize, slot: Timestamp) -> bool {
     let customers_per_segment = sweep::CUSTOMERS_PER_SEGMENT;
-    let app = sweep::App { store, clock: clock.handle(), queue: None, customers_per_segment };
+    let app = sweep::App {
+        store,
+        clock: clock.handle(),
+        queue: None,
+        customers_per_segment,
+        vault: None,
+    };
     let event = SweepEvent::Schedule(ScheduleEvent {
         schedule: format!("{}-nightly", SWEEPS[function]),
         scheduled_time: slot,

@@ -1,19 +1,22 @@
 //! What people do on pages: a form is a call of the API, in the name of its visitor.
 //!
 //! `POST /do/customers/acme/move` with the fields of a form is `POST /api/customers/acme/move` with the
-//! same as JSON, and then the page again. Two fields are for here: `_back`, where to go on, and
-//! `_method`, where the call is a `DELETE`. The author is who the visitor is, whatever a form says. A
-//! form that comes from another site is refused, and so is one that asks for more than the role allows.
+//! same as JSON, and then the page again. Three fields are for here: `_back`, where to go on, `_method`,
+//! where the call is a `DELETE`, and `_shown`, which showing of a page it is of: what is sent twice from one
+//! is done once ([`crate::once`]). The author is who the visitor is, whatever a form says. A form that
+//! comes from another site is refused, and so is one that asks for more than the role allows.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use tower::ServiceExt as _;
 
 use super::{Failure, View};
 use crate::gateway::{Caller, LiteralId};
+use crate::once::KEY;
 use crate::problem::Problem;
 use crate::visitor::Role;
 
@@ -53,6 +56,7 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
 struct Asked {
     method: Method,
     back: String,
+    shown: Option<String>,
     body: Value,
 }
 
@@ -76,9 +80,12 @@ pub(super) async fn act(view: View, request: Request) -> Result<Response, Failur
     let mut inner = Request::builder()
         .method(asked.method.clone())
         .uri(format!("/api/{call}"))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(asked.body.to_string()))
-        .map_err(|_| Problem::no_route())?;
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(key) = asked.key(&call) {
+        inner = inner.header(KEY, key);
+    }
+    let mut inner =
+        inner.body(Body::from(asked.body.to_string())).map_err(|_| Problem::no_route())?;
     inner.extensions_mut().insert(Caller(view.visitor.name.clone()));
     if let Some(literal) = parts.extensions.get::<LiteralId>() {
         inner.extensions_mut().insert(literal.clone());
@@ -145,12 +152,14 @@ impl Asked {
         let Query(fields) =
             Query::<Vec<(String, String)>>::try_from_uri(&uri).map_err(|_| wrong())?;
         let (mut method, mut back, mut sent) = (Method::POST, "/".to_owned(), Map::new());
+        let mut shown = None;
         for (name, value) in fields {
             let value = value.trim();
             match name.as_str() {
                 "_back" if is_local(value) => back = value.to_owned(),
                 "_method" if value == "DELETE" => method = Method::DELETE,
-                "_back" | "_method" | "author" => {}
+                "_shown" if is_name(value) => shown = Some(value.to_owned()),
+                "_back" | "_method" | "_shown" | "author" => {}
                 _ if value.is_empty() => {}
                 // So many labels as an author needs, each as `label=value,value` or `label!=value`.
                 "matchers" if call == "silences" => {
@@ -170,8 +179,19 @@ impl Asked {
                 },
             }
         }
-        Ok(Asked { method, back, body: Value::Object(sent) })
+        Ok(Asked { method, back, shown, body: Value::Object(sent) })
     }
+
+    /// One for each form of a showing of a page, and for what it says.
+    fn key(&self, call: &str) -> Option<String> {
+        let shown = self.shown.as_ref()?;
+        let told = Sha256::digest(format!("{} {call} {}", self.method, self.body));
+        Some(format!("form-{shown}-{}", domain::hex(&told[..12])))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Whether an address is one of this console: a path, and no other host.
@@ -240,7 +260,14 @@ mod tests {
             Asked::read("customers/a/move", b"to=x&reason=a+b%21&author=eve&_back=%2Fa&until=")
                 .unwrap();
         assert_eq!(asked.body, json!({"to": "x", "reason": "a b!"}));
-        assert_eq!((asked.method, asked.back.as_str()), (Method::POST, "/a"));
+        assert_eq!((asked.method.clone(), asked.back.as_str()), (Method::POST, "/a"));
+        assert_eq!(asked.key("customers/a/move"), None);
+        let key = |form: &[u8]| Asked::read("x", form).unwrap().key("x");
+        let first = key(b"_shown=a1&text=x");
+        assert!(first.is_some() && first == key(b"_shown=a1&text=x"));
+        assert_ne!(first, key(b"_shown=a2&text=x"));
+        assert_ne!(first, key(b"_shown=a1&text=y"));
+        assert_eq!(key(b"_shown=%22%3E&text=x"), None);
         let asked =
             Asked::read("privacy/requests", b"ids%5B%5D=1&ids%5B%5D=2&_method=DELETE").unwrap();
         assert_eq!(asked.body, json!({"ids": ["1", "2"]}));

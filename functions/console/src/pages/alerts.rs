@@ -1,7 +1,7 @@
 //! Groups of alerts, what is silenced and why, and what was sent.
 
 use axum::extract::State;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) async fn alerts(State(app): State<Arc<App>>, view: View) -> Result<Pa
                 @if is_grouped { (show::empty("Nothing is firing.", "What fires shows here until it is over.")) }
                 @else { (show::empty("Alerts are not grouped.", "Each change is told by itself. With `group_by` under `alerts:` they gather here, can be acknowledged, and repeat until somebody does.")) }
             }
-            ul.list { @for group in &groups { li { (one(group, view.now, can_act)) } } }
+            ul.list { @for group in &groups { li { (one(group, &view, can_act)) } } }
         }
         div.grid {
             section.card.s6 #silences { h2 { "Silences" } (silenced(&silences, &view, can_act)) }
@@ -41,7 +41,8 @@ pub(super) async fn alerts(State(app): State<Arc<App>>, view: View) -> Result<Pa
     Ok(view.page(Nav::Alerts, "Alerts", body).looking_again())
 }
 
-fn one(group: &AlertGroup, now: Timestamp, can_act: bool) -> Markup {
+fn one(group: &AlertGroup, view: &View, can_act: bool) -> Markup {
+    let now = view.now;
     let tone = match group.state {
         "firing" => "tone-3",
         "acknowledged" => "tone-1",
@@ -74,7 +75,7 @@ fn one(group: &AlertGroup, now: Timestamp, can_act: bool) -> Markup {
         @if can_act && group.acknowledged.is_none() && group.firing > 0 {
             details.inline { summary { "Acknowledge…" }
                 form method="post" action={ "/do/alerts/" (group.id) "/ack" } {
-                    input type="hidden" name="_back" value="/alerts";
+                    (view.form("/alerts"))
                     label { "What is done about it" input type="text" name="reason" maxlength="500"; }
                     button.main type="submit" { "I look after it" }
                 } }
@@ -93,7 +94,7 @@ fn silenced(silences: &[Silence], view: &View, can_act: bool) -> Markup {
             p { (silence.reason) span.quiet { " — " (silence.author) ", until " (show::time(silence.ends_at)) } }
             @if can_act && silence.state != "over" {
                 form method="post" action={ "/do/silences/" (silence.id) } {
-                    input type="hidden" name="_back" value="/alerts#silences";
+                    (view.form("/alerts#silences"))
                     input type="hidden" name="_method" value="DELETE";
                     button type="submit" { "End it" }
                 }
@@ -102,7 +103,7 @@ fn silenced(silences: &[Silence], view: &View, can_act: bool) -> Markup {
         @if can_act {
             details.inline { summary { "Silence…" }
                 form method="post" action="/do/silences" {
-                    input type="hidden" name="_back" value="/alerts#silences";
+                    (view.form("/alerts#silences"))
                     label { "Which: labels and values, as csm=kim@example.com severity=low,medium"
                         input type="text" name="matchers" required maxlength="500"; }
                     label { "Why" input type="text" name="reason" required maxlength="500"; }

@@ -1,7 +1,9 @@
 //! Whether what was decided is as it was written, what is waived, and what an auditor is given.
 
 use axum::extract::State;
+use domain::adherence::By;
 use domain::audit::Chain;
+use jiff::SignedDuration;
 use maud::{Markup, html};
 use platform::{CustomerKey, Store, StoreError};
 use serde::Deserialize;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use super::layout::{Nav, Page};
 use super::{Failure, View, show};
 use crate::App;
+use crate::adherence::{Adherence, AdherenceParameters};
 use crate::page::{PageRequest, Parameters};
 use crate::waivers::Waiver;
 
@@ -17,10 +20,13 @@ use crate::waivers::Waiver;
 const MOST_ENTRIES: usize = 20_000;
 const WAIVERS: u16 = 100;
 
-/// Whether to check.
+/// Whether to check, and what to report on.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     verify: Option<String>,
+    by: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
 }
 
 /// What a check came to.
@@ -39,6 +45,14 @@ pub(super) async fn audit(
 ) -> Result<Page, Failure> {
     let checked = match asked.verify {
         Some(_) => Some(check(&app.store).await?),
+        None => None,
+    };
+    let report = match &asked.by {
+        Some(_) => {
+            let (by, from, to) = (asked.by.clone(), asked.from.clone(), asked.to.clone());
+            let asked = Parameters(AdherenceParameters { from, to, by });
+            Some(crate::adherence::adherence(State(Arc::clone(&app)), asked).await?.0)
+        }
         None => None,
     };
     let waivers =
@@ -63,9 +77,46 @@ pub(super) async fn audit(
                 pre tabindex="0" { code { "lifecycle audit verify --json" } }
             }
         }
+        section.card #report { h2 { "How well standards were kept" } (reported(&view, &asked, report.as_ref())) }
         section.card { h2 { "Waivers in force" } (waived(&waivers)) }
     };
     Ok(view.page(Nav::Audit, "Audit", body))
+}
+
+fn reported(view: &View, asked: &Asked, report: Option<&Adherence>) -> Markup {
+    let today = view.lifecycle.calendar.date(view.now);
+    let before = view.now.saturating_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(view.now);
+    let before = view.lifecycle.calendar.date(before).to_string();
+    let (from, to) = (asked.from.as_deref(), asked.to.as_deref());
+    html! {
+        form.filters method="get" action="/audit#report" {
+            label { "From" input type="date" name="from" required value=(from.unwrap_or(&before)); }
+            label { "To" input type="date" name="to" required value=(to.unwrap_or(&today.to_string())); }
+            label { "By" select name="by" { @for by in By::ALL {
+                option value=(by.as_str()) selected[asked.by.as_deref() == Some(by.as_str())] { (by.as_str()) }
+            } } }
+            button.main type="submit" { "Report" }
+        }
+        @match report {
+            None => (show::empty("Choose a period.", "The report reads the journal of its days.")),
+            Some(report) if report.rows.is_empty() => (show::empty("Nothing was promised.", "Standards of the lifecycle file are promises.")),
+            Some(report) => {
+                div.scroll tabindex="0" role="region" aria-label="How well standards were kept" { table {
+                    thead { tr {
+                        th scope="col" { (show::words(report.by)) } th.n scope="col" { "Kept" } th.n scope="col" { "Met" }
+                        th.n scope="col" { "Broken" } th.n scope="col" { "Open" } th.n scope="col" { "Waived" } th.n scope="col" { "Cannot be told" }
+                    } }
+                    tbody { @for row in &report.rows { tr {
+                        th scope="row" { (show::words(&row.group)) }
+                        td.n { (row.adherence.map_or("–".to_owned(), show::percent)) }
+                        td.n { (row.met) } td.n { (row.breached) } td.n { (row.open) } td.n { (row.waived) } td.n { (row.cannot_tell) }
+                    } } }
+                } }
+                p.quiet { "What was met and broken from " (show::day(report.from)) " to " (show::day(report.to)) "; what is open, waived or cannot be told as of " (show::time(report.at)) ". "
+                    a href=(show::href("/api/adherence", &[("by", report.by), ("from", from.unwrap_or_default()), ("to", to.unwrap_or_default())])) { "As JSON" } }
+            },
+        }
+    }
 }
 
 /// Reads journals from the first one on, each whole, and follows their chains.

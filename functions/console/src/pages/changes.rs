@@ -8,6 +8,7 @@ use similar::{ChangeTag, TextDiff};
 use std::sync::Arc;
 
 use super::layout::{Nav, Page};
+use super::planned::{planned, report};
 use super::{Failure, View, show};
 use crate::App;
 use crate::page::{Parameters, given};
@@ -24,6 +25,7 @@ const VERSIONS: usize = 100;
 pub(super) struct Asked {
     from: Option<String>,
     to: Option<String>,
+    plan: Option<String>,
 }
 
 /// The page.
@@ -43,9 +45,16 @@ pub(super) async fn changes(
     let to = number(asked.to)?.unwrap_or(active);
     let from = number(asked.from)?.unwrap_or(to.saturating_sub(1));
     let of = |wanted: u64| versions.iter().find(|one| one.version == wanted);
+    let plan = match given(asked.plan).and_then(|_| of(to)) {
+        Some(other) => Some(planned(&view, other).await?),
+        None => None,
+    };
     let body = html! {
         p.sub { "A change is reviewed before it is applied: " code { "lifecycle plan lifecycle.yaml" }
             " replays it over your own history and says who would move, " code { "lifecycle apply" } " makes it active." }
+        @if let Some(plan) = &plan {
+            section.card #plan { h2 { "What version " (to) " would do now" } (report(plan, to)) }
+        }
         div.grid {
             section.card.s5 { h2 { "Versions" } (listed(&versions, active, &view)) }
             section.card.s7 #diff {
@@ -67,16 +76,17 @@ fn listed(versions: &[Configuration], active: u64, view: &View) -> Markup {
         ul.list { @for one in versions.iter().take(VERSIONS) { li {
             div.row { b { "Version " (one.version) }
                 @if one.version == active { (show::chip("tone-0", "active")) }
-                span.end { @if one.version > 1 { a href=(show::href("/changes", &[("from", &(one.version - 1).to_string()), ("to", &one.version.to_string())])) { "what changed" } } } }
+                span.end { @if one.version > 1 { a href=(show::href("/changes", &[("from", &(one.version - 1).to_string()), ("to", &one.version.to_string())])) { "what changed" } }
+                    @if one.version != active { " · " a href={ (show::href("/changes", &[("to", &one.version.to_string()), ("plan", "1")])) "#plan" } { "what it would do" } } } }
             p { (one.by.message.as_deref().unwrap_or("no message")) }
             p.quiet { (one.by.author.as_deref().unwrap_or("nobody named")) ", " (show::time(one.applied_at)) ", " code { (&one.hash[..12.min(one.hash.len())]) } }
             @if view.may(Role::Admin) && one.version != active {
                 details.inline { summary { "Roll back to it…" }
                     form method="post" action="/do/lifecycle/rollback" data-ask={ "Make version " (one.version) " active again? Customers may move at the next run." } {
-                        input type="hidden" name="_back" value="/changes";
+                        (view.form("/changes"))
                         input type="hidden" name="version" value=(one.version);
                         input type="hidden" name="active" value=(active);
-                        p { "It becomes the active file again, as version " (active + 1) ". " code { "lifecycle plan" } " says first what that would do." }
+                        p { "It becomes the active file again, as version " (active + 1) ". " a href={ (show::href("/changes", &[("to", &one.version.to_string()), ("plan", "1")])) "#plan" } { "Look first" } " at what that would do." }
                         label { "Why" input type="text" name="message" required maxlength="500"; }
                         button.danger type="submit" { "Roll back" }
                     } }

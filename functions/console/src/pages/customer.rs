@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use domain::journal::{ChangeKind, JournalEntry};
+use domain::task::Ended;
 use domain::tended::Waiver;
 use maud::{Markup, html};
 use platform::Versioned;
@@ -19,6 +20,7 @@ use crate::visitor::Role;
 /// How many entries and events are shown, the newest.
 const ENTRIES: i32 = 200;
 const EVENTS: i32 = 25;
+const NOTES: usize = 20;
 
 /// What the page shows.
 struct Shown<'v> {
@@ -30,6 +32,8 @@ struct Shown<'v> {
     journal: Vec<JournalEntry>,
     is_verified: bool,
     waived: Vec<(String, Waiver)>,
+    /// Tasks of this visit that are over, and how they ended.
+    closed: Vec<(String, &'static str)>,
     events: Vec<domain::event::Event>,
     can_act: bool,
 }
@@ -65,8 +69,14 @@ impl<'v> Shown<'v> {
         let tended = found.customer.status.tended.iter();
         let waived =
             tended.filter_map(|(name, tended)| Some((name.clone(), tended.waived(now)?.clone())));
+        let over = found.customer.status.tasks.over.iter();
+        let closed = over.filter(|over| over.how != Ended::Ran);
+        let closed =
+            closed.map(|over| (format!("{}.{}", over.playbook, over.step), over.how.as_str()));
+        let closed = closed.collect();
         Ok(Shown {
             view,
+            closed,
             customer: Customer::new(&found, lifecycle, now),
             name,
             explanation,
@@ -85,8 +95,7 @@ impl<'v> Shown<'v> {
     }
 
     fn back(&self, part: &str) -> Markup {
-        let back = format!("{}#{part}", show::customer_href(&self.customer.id));
-        html! { input type="hidden" name="_back" value=(back); }
+        self.view.form(&format!("{}#{part}", show::customer_href(&self.customer.id)))
     }
 
     fn body(&self) -> Markup {
@@ -108,7 +117,7 @@ impl<'v> Shown<'v> {
                     (self.why()) (self.over_time()) (self.health()) (self.metrics()) (self.journal())
                 }
                 div.stack.s5 {
-                    (self.tasks()) (self.findings()) (self.stages()) (self.traits()) (self.events())
+                    (self.tasks()) (self.findings()) (self.notes()) (self.stages()) (self.traits()) (self.events())
                 }
             }
         }
@@ -208,7 +217,7 @@ impl<'v> Shown<'v> {
                         summary { "Erase…" }
                         form method="post" action="/do/privacy/requests"
                             data-ask="Erase everything that is held of this customer? This cannot be undone." {
-                            input type="hidden" name="_back" value="/setup#privacy";
+                            (self.view.form("/setup#privacy"))
                             input type="hidden" name="subject" value=(subject);
                             input type="hidden" name="ids[]" value=(one.id);
                             p { "Events, traits and tasks go for good; the journal keeps that decisions were made, without saying of whom." }
@@ -323,6 +332,32 @@ impl<'v> Shown<'v> {
                     (show::empty("No task is open.", "Playbooks of the lifecycle file open them."))
                 }
                 ul.list { @for task in &self.customer.tasks { li { (self.task(task)) } } }
+                @if !self.closed.is_empty() {
+                    details { summary.more { "Closed in this visit" }
+                        ul.list { @for (id, how) in &self.closed { li.row {
+                            code { (id) } span.quiet { (how) }
+                            @if self.can_act {
+                                form.end method="post" action=(self.call(&format!("tasks/{id}/reopen"))) { (self.back("tasks"))
+                                    button type="submit" aria-label={ "Open again: " (id) } { "Open again" } }
+                            }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn notes(&self) -> Markup {
+        let notes = self.journal.iter().filter(|entry| entry.kind == ChangeKind::Note);
+        let notes: Vec<&JournalEntry> = notes.take(NOTES).collect();
+        html! {
+            section.card #notes {
+                h2 { "Notes" }
+                @if notes.is_empty() { (show::empty("Nobody wrote anything down.", "What is noted stays in the journal.")) }
+                ul.list { @for note in notes { li {
+                    p { (note.reason.as_deref().unwrap_or_default()) }
+                    p.quiet { (note.author.as_deref().unwrap_or_default()) ", " (show::time(note.at)) }
+                } } }
             }
         }
     }

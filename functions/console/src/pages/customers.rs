@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use domain::lifecycle::RiskModel;
+use domain::overview::Overview;
 use domain::pace::Pace;
+use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -12,7 +14,9 @@ use std::sync::Arc;
 use super::layout::{Nav, Page};
 use super::{Failure, View, show};
 use crate::App;
-use crate::customers::{CustomerSummary, CustomersParameters, TOO_MANY_TO_SORT};
+use crate::customers::{
+    CustomerSummary, CustomersParameters, READ_BUDGET, TOO_MANY_TO_SORT, first_of_all,
+};
 use crate::page::{List, PageRequest, Parameters, given};
 use crate::problem::Problem;
 
@@ -38,6 +42,7 @@ pub(super) struct Asked {
     pace: Option<String>,
     owner: Option<String>,
     open: Option<String>,
+    at_risk: Option<String>,
     sort: Option<String>,
     cursor: Option<String>,
 }
@@ -53,6 +58,7 @@ impl Asked {
             q: self.q.clone(),
             owner: self.owner.clone(),
             open: self.open.clone(),
+            at_risk: given(self.at_risk.clone()),
             sort,
         }
     }
@@ -75,6 +81,7 @@ impl Asked {
             ("pace", of(&self.pace)),
             ("owner", of(&self.owner)),
             ("open", of(&self.open)),
+            ("at_risk", of(&self.at_risk)),
             ("sort", of(&self.sort)),
             ("cursor", String::new()),
         ];
@@ -87,8 +94,16 @@ impl Asked {
     }
 
     fn is_filtered(&self) -> bool {
-        let all =
-            [&self.q, &self.stage, &self.band, &self.segment, &self.pace, &self.owner, &self.open];
+        let all = [
+            &self.q,
+            &self.stage,
+            &self.band,
+            &self.segment,
+            &self.pace,
+            &self.owner,
+            &self.open,
+            &self.at_risk,
+        ];
         all.into_iter().any(|given| given.as_ref().is_some_and(|text| !text.is_empty()))
     }
 }
@@ -99,18 +114,21 @@ pub(super) async fn customers(
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Page, Failure> {
     let sort = asked.sort(&view);
-    let (list, is_sorted) = match read(&view, &asked, ROWS, Some(sort.clone())).await {
-        Err(problem) if problem.code == TOO_MANY_TO_SORT => {
-            (read(&view, &asked, ROWS, None).await?, false)
-        }
-        list => (list?, true),
-    };
+    let (list, order) = first_view(&view, &asked, &sort).await?;
     let body = html! {
+        (views(&view, &asked))
         (filters(&view, &asked, &sort))
         section.card aria-label="Customers" {
-            @if !is_sorted {
-                p.warning { "There are too many customers to put in order: choose a stage. "
-                    "Until then they come as they are kept." }
+            @match order {
+                Order::Sorted => {},
+                Order::Ranked(at, of) => p.quiet {
+                    "The " (of) " with the most at risk, as of " (show::time(at))
+                    ". There are too many customers to put all in order: choose a stage for another one."
+                },
+                Order::Unsorted => p.warning {
+                    "There are too many customers to put in order: choose a stage. "
+                    "Until then they come as they are kept."
+                },
             }
             @if list.items.is_empty() { (nobody(&asked, list.next_cursor.is_some())) }
             @else { (table(&view, &list.items)) }
@@ -124,6 +142,48 @@ pub(super) async fn customers(
         }
     };
     Ok(view.page(Nav::Customers, "Customers", body))
+}
+
+/// How a list came into its order.
+enum Order {
+    /// By what was asked for.
+    Sorted,
+    /// By the newest picture, of an instant, of so many.
+    Ranked(Timestamp, usize),
+    /// As customers are kept.
+    Unsorted,
+}
+
+/// The list as it is asked for, without reading more of many customers than are shown.
+async fn first_view(
+    view: &View,
+    asked: &Asked,
+    sort: &str,
+) -> Result<(List<CustomerSummary>, Order), Problem> {
+    let picture = view.app.store.overview().await?;
+    let is_large = |picture: &Overview| {
+        let all = picture.part(None).map_or(0, |part| part.customers);
+        let in_stage = asked.stage.as_ref().and_then(|stage| {
+            let part = picture.part(None)?;
+            Some(part.stages.iter().find(|one| one.stage == *stage)?.customers)
+        });
+        in_stage.unwrap_or(all) > READ_BUDGET as u64
+    };
+    if let Some(picture) = picture.filter(is_large) {
+        let is_default = asked.sort(view) == Asked::default().sort(view);
+        if is_default && !asked.is_filtered() && !picture.ranked.is_empty() {
+            let page = PageRequest::new(ROWS, given(asked.cursor.clone()));
+            let list = first_of_all(&view.app, &view.lifecycle, &picture.ranked, &page).await?;
+            return Ok((list, Order::Ranked(picture.at, picture.ranked.len())));
+        }
+        return Ok((read(view, asked, ROWS, None).await?, Order::Unsorted));
+    }
+    match read(view, asked, ROWS, Some(sort.to_owned())).await {
+        Err(problem) if problem.code == TOO_MANY_TO_SORT => {
+            Ok((read(view, asked, ROWS, None).await?, Order::Unsorted))
+        }
+        list => Ok((list?, Order::Sorted)),
+    }
 }
 
 async fn read(
@@ -172,6 +232,10 @@ fn filters(view: &View, asked: &Asked, sort: &str) -> Markup {
             (choice("Pace", "pace", &asked.pace, Pace::ALL.map(|pace| (pace.as_str(), show::words(pace.as_str())))))
             (choice("Open", "open", &asked.open, open.map(|(word, text)| (word, text.to_owned()))))
             label { "Owner" input type="text" name="owner" value=[asked.owner.as_deref()] maxlength="200"; }
+            @if lifecycle.stakes.is_some() {
+                label { "At risk from" @if let Some(currency) = &lifecycle.currency { ", " (currency) }
+                    input type="number" name="at_risk" min="0" step="any" value=[asked.at_risk.as_deref()]; }
+            }
             label { "Order"
                 select name="sort" {
                     @for (word, text) in SORTS {
@@ -182,6 +246,33 @@ fn filters(view: &View, asked: &Asked, sort: &str) -> Markup {
             button.main type="submit" { "Show" }
             @if asked.is_filtered() { a href="/customers" { "Everybody" } }
         }
+    }
+}
+
+/// Views that are asked for every day. Any other is kept by its address.
+fn views(view: &View, asked: &Asked) -> Markup {
+    let mine = view.visitor.name.as_str();
+    let worst = view.lifecycle.risk.as_ref().and_then(|risk| risk.bands().last());
+    let worst = worst.map_or("", |band| band.name.as_str());
+    let ready = [
+        ("Everybody", "", ""),
+        ("Mine", "owner", mine),
+        ("Highest risk", "band", worst),
+        ("Stuck", "pace", "stuck"),
+        ("Overdue tasks", "open", "overdue"),
+        ("Open findings", "open", "finding"),
+    ];
+    let here = asked.href("/customers", ("cursor", ""));
+    html! {
+        nav.tabs aria-label="Views" {
+            @for (name, parameter, value) in ready {
+                @if parameter.is_empty() || !value.is_empty() {
+                    @let there = show::href("/customers", &[(parameter, value)]);
+                    a href=(there) aria-current=[(here == there).then_some("true")] { (name) }
+                }
+            }
+        }
+        p.sub { "A view is its address: keep or share it as a bookmark." }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Health, risk and metrics over time: the customer's log lived through again, under the present file.
 
+use std::collections::BTreeMap;
+
 use domain::event::Event;
 use domain::facts::Facts;
 use domain::journal::{ChangeKind, JournalEntry};
@@ -17,10 +19,15 @@ const DAYS: i64 = 180;
 const STEPS: i64 = 36;
 /// At most so many moments are marked.
 const MOST_MARKS: usize = 40;
+/// What came so often or less is marked, the newest of it.
+const SELDOM: usize = 3;
+const MOST_EVENTS: usize = 20;
 
 /// A customer over time.
 pub(super) struct History {
     points: Vec<Point>,
+    /// What seldom happened: when, and what.
+    rare: Vec<(Timestamp, String)>,
 }
 
 struct Point {
@@ -32,7 +39,7 @@ struct Point {
 
 /// Lives through a log that is in order, from its beginning or from half a year ago.
 pub(super) fn history(lifecycle: &Lifecycle, log: &[Event], now: Timestamp) -> History {
-    let Some(first) = log.first() else { return History { points: Vec::new() } };
+    let Some(first) = log.first() else { return History { points: Vec::new(), rare: Vec::new() } };
     let back = now.saturating_sub(SignedDuration::from_hours(24 * DAYS)).unwrap_or(first.at);
     let from = back.max(first.at).min(now);
     let span = now.duration_since(from).as_secs();
@@ -50,7 +57,22 @@ pub(super) fn history(lifecycle: &Lifecycle, log: &[Event], now: Timestamp) -> H
             metrics: (0..lifecycle.metrics.len()).map(|index| facts.metric(index)).collect(),
         }
     });
-    History { points: points.collect() }
+    History { points: points.collect(), rare: rare(log, from) }
+}
+
+/// Events of names that came at most [`SELDOM`] times since an instant: what happens every day is in the
+/// lines already.
+fn rare(log: &[Event], from: Timestamp) -> Vec<(Timestamp, String)> {
+    let within = || log.iter().filter(|event| from <= event.at);
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in within() {
+        *counts.entry(event.name.as_str()).or_default() += 1;
+    }
+    let rare = within().filter(|event| counts[event.name.as_str()] <= SELDOM);
+    let mut rare: Vec<(Timestamp, String)> =
+        rare.map(|event| (event.at, event.name.clone())).collect();
+    rare.drain(..rare.len().saturating_sub(MOST_EVENTS));
+    rare
 }
 
 impl History {
@@ -76,7 +98,7 @@ impl History {
         let data = json!({
             "times": times,
             "series": series.into_iter().flatten().collect::<Vec<_>>(),
-            "marks": marks(journal).iter().map(|(at, kind, _)| {
+            "marks": self.marks(journal).iter().map(|(at, kind, _)| {
                 json!({ "at": at.as_second(), "kind": kind })
             }).collect::<Vec<_>>(),
         });
@@ -85,8 +107,8 @@ impl History {
         html! {
             script type="application/json" id="history" { (PreEscaped(data)) }
             div.chart data-of="history" role="img" aria-label="Health and churn risk over time: the table below has the numbers" {}
-            p.quiet { "Dashed lines: grey for moves, yellow for moves by hand, green for another lifecycle file. "
-                "Told by the present file, from the events." }
+            p.quiet { "Dashed lines: grey for moves, yellow for moves by hand, green for another lifecycle file, blue for \
+                events that seldom come. Told by the present file, from the events." }
             details { summary.more { "As a table" }
                 div.scroll tabindex="0" role="region" aria-label="Health and churn risk over time" {
                     table {
@@ -102,8 +124,24 @@ impl History {
                         }
                     }
                 }
+                h3 { "What is marked" }
+                ul.plain { @for (at, kind, what) in self.marks(journal) { li {
+                    (show::day(at)) ": " @match kind {
+                        "hand" => { "moved by hand to " (show::words(&what)) },
+                        "move" => { "moved to " (show::words(&what)) },
+                        _ => (what),
+                    }
+                } } }
             }
         }
+    }
+
+    /// What is marked, newest first.
+    fn marks(&self, journal: &[JournalEntry]) -> Vec<(Timestamp, &'static str, String)> {
+        let mut marks = marks(journal);
+        marks.extend(self.rare.iter().map(|(at, name)| (*at, "event", name.clone())));
+        marks.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        marks
     }
 }
 

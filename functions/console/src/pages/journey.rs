@@ -164,7 +164,7 @@ fn card(lifecycle: &Lifecycle, stage: &Stage, part: Option<&Part>) -> Markup {
                 dt { "Who enters" } dd {
                     @match &stage.enter {
                         Some(enter) => {
-                            code { (enter.when.describe()) }
+                            (show::criterion(&enter.when.describe()))
                             @if let Some(hold) = enter.hold { " for " (hold) }
                             @if let Some(from) = &enter.from { ", from " (from.iter().map(|name| show::words(name)).collect::<Vec<_>>().join(", ")) }
                             span.quiet { ", priority " (enter.priority) }
@@ -172,7 +172,7 @@ fn card(lifecycle: &Lifecycle, stage: &Stage, part: Option<&Part>) -> Markup {
                         None => "nobody by itself",
                     }
                 }
-                @if let Some(leave) = &stage.leave { dt { "Who leaves" } dd { code { (leave.when.describe()) } @if let Some(hold) = leave.hold { " for " (hold) } ", to " (show::words(&leave.to)) } }
+                @if let Some(leave) = &stage.leave { dt { "Who leaves" } dd { (show::criterion(&leave.when.describe())) @if let Some(hold) = leave.hold { " for " (hold) } ", to " (show::words(&leave.to)) } }
                 @if let Some(exits) = &stage.exits { dt { "Ways out" } dd { (exits.iter().map(|exit| show::words(&exit.to)).collect::<Vec<_>>().join(", ")) } }
                 @if let Some(owner) = &stage.owner { dt { "Owner" } dd { (owner) } }
                 @if let Some(handoff) = &stage.handoff { dt { "Handed to" } dd { (handoff.to) @if let Some(within) = handoff.ack_within { ", within " (within) } } }
@@ -182,7 +182,7 @@ fn card(lifecycle: &Lifecycle, stage: &Stage, part: Option<&Part>) -> Markup {
                     @if let Some(stuck) = stage.stuck { ", stuck after " (stuck) }
                     @if let Some(days) = now.and_then(|now| now.median_days) { span.quiet { " (median now " (format!("{days:.0}")) " d)" } }
                 } }
-                @if !stage.checkpoints.is_empty() { dt { "Checkpoints" } dd { @for one in &stage.checkpoints { div { (show::words(&one.name)) ": " code { (one.when.describe()) } @if let Some(target) = one.target { ", within " (target) } } } } }
+                @if !stage.checkpoints.is_empty() { dt { "Checkpoints" } dd { @for one in &stage.checkpoints { div { (show::words(&one.name)) ": " (show::criterion(&one.when.describe())) @if let Some(target) = one.target { ", within " (target) } } } } }
                 @if !playbooks.is_empty() { dt { "Playbooks" } dd { (playbooks.join(", ")) } }
                 @if stage.is_lost { dt { "Lost" } dd { "customers here have left" } }
             }

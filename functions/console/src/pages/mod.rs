@@ -20,6 +20,7 @@ mod journey;
 mod layout;
 mod overview;
 mod packed;
+mod planned;
 mod setup;
 mod show;
 
@@ -98,6 +99,8 @@ pub(crate) struct View {
     now: Timestamp,
     /// What was just done.
     notice: Option<&'static str>,
+    /// Names this showing of the page: a form that is sent twice from it acts once.
+    shown: String,
 }
 
 impl FromRequestParts<Arc<App>> for View {
@@ -113,6 +116,7 @@ impl FromRequestParts<Arc<App>> for View {
             lifecycle,
             now: app.clock.now(),
             notice: done.and_then(act::notice),
+            shown: app.store.fresh_name().map_err(Problem::from)?,
             app: Arc::clone(app),
         })
     }
@@ -129,6 +133,14 @@ impl View {
             looks_again: false,
             has_charts: false,
             body,
+        }
+    }
+
+    /// What every form carries: where to go on, and which showing of the page it is of.
+    fn form(&self, back: &str) -> Markup {
+        html! {
+            input type="hidden" name="_back" value=(back);
+            input type="hidden" name="_shown" value=(self.shown);
         }
     }
 

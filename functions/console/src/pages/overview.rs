@@ -28,6 +28,33 @@ pub(super) struct Asked {
     segment: Option<String>,
 }
 
+/// What others have in a year: medians by the size of contracts, from the lowest to the highest.
+struct Benchmark {
+    low: f64,
+    high: f64,
+}
+
+/// SaaS Capital, "2023 B2B SaaS Retention Benchmarks" (Research Brief 28), figure 1: medians of companies
+/// above 1 million dollars a year, by annual contract value.
+const GROSS: Benchmark = Benchmark { low: 0.90, high: 0.93 };
+const NET: Benchmark = Benchmark { low: 1.00, high: 1.10 };
+
+impl Benchmark {
+    /// A line from 60 to 120 %, the stretch of others on it, and a mark.
+    fn beside(&self, yearly: f64) -> Markup {
+        let place = |rate: f64| ((rate - 0.6) / 0.6).clamp(0.0, 1.0) * 100.0;
+        let (low, high, own) = (place(self.low), place(self.high), place(yearly));
+        html! {
+            svg.bar.beside viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
+                rect.track width="100" height="8" rx="1" {}
+                rect.others x=(format!("{low:.1}")) width=(format!("{:.1}", high - low)) height="8" {}
+                rect.own x=(format!("{:.1}", own.min(98.5))) width="1.5" height="8" {}
+            }
+            span { "others: " (show::percent(self.low)) " to " (show::percent(self.high)) }
+        }
+    }
+}
+
 struct Shown<'v> {
     view: &'v View,
     segment: Option<String>,
@@ -118,6 +145,7 @@ impl Shown<'_> {
                 p.warning { "There is more history than one picture holds: moves and standards are told since " (show::day(since)) "." }
             }
             (self.tiles())
+            (self.sources())
             div.grid {
                 section.card.s8 { h2 { "Look at these first" } (self.first()) }
                 div.stack.s4 {
@@ -178,6 +206,10 @@ impl Shown<'_> {
                             @if span.lost_value > 0.0 { ", worth " (self.view.money(span.lost_value)) } }
                     }
                 }
+                @if let Some(retained) = &span.retained {
+                    (self.retention("gross retention", retained.gross(), retained.unknown, &GROSS))
+                    (self.retention("net retention", retained.net(), retained.unknown, &NET))
+                }
                 @if !self.view.lifecycle.standards.is_empty() {
                     li {
                         b { @match kept { Some(kept) => (show::percent(kept)), None => "–" } }
@@ -188,6 +220,31 @@ impl Shown<'_> {
                 }
                 li { a href=(self.customers(&[("open", "overdue")])) {
                     b class=[(overdue > 0).then_some("late")] { (show::number(overdue as f64)) } span { "overdue tasks" } } }
+            }
+        }
+    }
+
+    /// How much of the value is still there, and what that comes to in a year beside what others have.
+    fn retention(&self, name: &str, rate: Option<f64>, unknown: u64, others: &Benchmark) -> Markup {
+        let yearly = rate.map(|rate| rate.powf(365.0 / f64::from(self.days)));
+        html! {
+            li {
+                b { @match rate { Some(rate) => (format!("{:.1} %", rate * 100.0)), None => "–" } }
+                span { (name) " in " (self.days) " days"
+                    @if let Some(yearly) = yearly { ", " (show::percent(yearly)) " a year at this pace" }
+                    @if unknown > 0 { "; " (show::number(unknown as f64)) " unknown" } }
+                @if let Some(yearly) = yearly { (others.beside(yearly)) }
+            }
+        }
+    }
+
+    fn sources(&self) -> Markup {
+        html! {
+            @if self.span.retained.is_some() {
+                p.quiet { "Retention is of what those were worth who were there " (self.days) " days ago"
+                    @if let Some(at) = self.overview.worth_at { ", as of " (show::time(at)) }
+                    ". The shaded stretch is the median of private B2B software companies, from the smallest contracts to the \
+                     largest: SaaS Capital, Research Brief 28, 2023 B2B SaaS Retention Benchmarks." }
             }
         }
     }

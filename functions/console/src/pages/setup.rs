@@ -51,7 +51,7 @@ fn sources(feeds: &[FeedState], view: &View) -> Markup {
             pre tabindex="0" { code { "curl -u WRITE_KEY: https://…/v1/track -H 'content-type: application/json' \\\n  -d '{\"userId\":\"ada\",\"event\":\"login\"}'" } }
         } @else {
             div.scroll { table.cards {
-                thead { tr { th scope="col" { "Source" } th scope="col" { "How" } th scope="col" { "State" } th.n scope="col" { "Last came" } th.n scope="col" { "24 h" } th.n scope="col" { "Set aside" } } }
+                thead { tr { th scope="col" { "Source" } th scope="col" { "How" } th scope="col" { "State" } th.n scope="col" { "Last came" } th.n scope="col" { "Its newest event" } th.n scope="col" { "24 h" } th.n scope="col" { "Set aside" } } }
                 tbody { @for feed in feeds { tr {
                     th scope="row" { (feed.name) @if !feed.is_declared { " " span.quiet.id { "not in the file" } } }
                     td data-label="How" { (show::words(feed.kind)) }
@@ -61,6 +61,7 @@ fn sources(feeds: &[FeedState], view: &View) -> Markup {
                         @if let Some(every) = &feed.expect_every { span.quiet { " expected every " (every) } }
                     }
                     td.n data-label="Last came" { @match feed.last_received_at { Some(at) => (show::distance(at, view.now)), None => "never" } }
+                    td.n data-label="Its newest event" { @match feed.last_event_at { Some(at) => (show::time(at)), None => "–" } }
                     td.n data-label="24 h" { (show::number(feed.accepted_24h as f64)) }
                     td.n data-label="Set aside" { span class=[(feed.rejected_24h > 0).then_some("late")] { (feed.rejected_24h) } }
                 } } }
@@ -82,7 +83,7 @@ fn named(keys: &[WriteKey]) -> Markup {
 }
 
 fn quarantine(items: &[Quarantined], has_more: bool, view: &View) -> Markup {
-    let back = html! { input type="hidden" name="_back" value="/setup#quarantine"; };
+    let back = view.form("/setup#quarantine");
     html! {
         @if items.is_empty() { (show::empty("Nothing was set aside.", "What cannot be taken is kept here for 30 days, with the reason.")) }
         @else if view.may(Role::Operator) {

@@ -198,13 +198,70 @@ pub(super) fn href(path: &str, parameters: &[(&str, &str)]) -> String {
     }
 }
 
+/// Text of the lifecycle file as code, and a sentence as one.
+pub(super) fn said(text: &str) -> Markup {
+    html! { @if is_sentence(text) { (text) } @else { code { (text) } } }
+}
+
+/// What an expression of the lifecycle file asks, in words; what is in quotes stays as it is.
+pub(super) fn in_words(expression: &str) -> String {
+    let mut told = String::with_capacity(expression.len() + 16);
+    for (at, part) in expression.split('"').enumerate() {
+        if at % 2 == 1 {
+            told.push('“');
+            told.push_str(part);
+            told.push('”');
+            continue;
+        }
+        let mut part = part.to_owned();
+        for (sign, word) in [
+            ("metrics.", ""),
+            ("traits.", ""),
+            ("segment.", ""),
+            ("_", " "),
+            ("==", " is "),
+            ("!=", " is not "),
+            (">=", " is at least "),
+            ("<=", " is at most "),
+            (">", " is more than "),
+            ("<", " is less than "),
+            ("&&", " and "),
+            ("||", " or "),
+            ("!", "not "),
+        ] {
+            part = part.replace(sign, word);
+        }
+        told.push_str(&part);
+    }
+    told.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A criterion in words, and as the file has it.
+pub(super) fn criterion(expression: &str) -> Markup {
+    html! { (in_words(expression)) " " code.id { (expression) } }
+}
+
+/// Whether a reason is in words: it has some, and nothing that only an expression has.
+fn is_sentence(text: &str) -> bool {
+    let is_name = |word: &str| {
+        let word = word.trim_end_matches(['.', ',', ':', ')']);
+        word.contains(['.', '_', '(', '"']) && !word.starts_with(|c: char| c.is_ascii_digit())
+            || matches!(
+                word,
+                "==" | "!=" | "<" | ">" | "<=" | ">=" | "&&" | "||" | "*" | "+" | "in"
+            )
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.len() > 2 && !words.into_iter().any(is_name)
+}
+
 /// Reasons with what they read.
 pub(super) fn reasons(reasons: &[Reason]) -> Markup {
     html! {
         ul.reasons {
             @for reason in reasons {
                 li {
-                    code { (reason.expression) }
+                    (said(&reason.expression))
                     @if !reason.inputs.is_empty() {
                         span.quiet {
                             @for (at, (name, read)) in reason.inputs.iter().enumerate() {
@@ -247,6 +304,23 @@ mod tests {
         assert_eq!((tone(0, 4, true), tone(3, 4, true)), ("tone-0", "tone-3"));
         assert_eq!((tone(0, 3, false), tone(2, 3, false)), ("tone-3", "tone-0"));
         assert_eq!(tone(0, 1, true), "tone-0");
+    }
+
+    #[test]
+    fn a_criterion_is_told_in_words() {
+        let told =
+            in_words("metrics.idle_days >= 14 && traits.plan != \"pro_2\" || !segment.paying");
+        assert_eq!(told, "idle days is at least 14 and plan is not “pro_2” or not paying");
+    }
+
+    #[test]
+    fn a_sentence_is_no_code() {
+        for sentence in ["nothing came for 12.5 days", "fewer logins than usual, by a half."] {
+            assert!(is_sentence(sentence), "{sentence}");
+        }
+        for code in ["traits.plan == \"team\"", "silence: metrics.idle_days", "a < 3", "paying"] {
+            assert!(!is_sentence(code), "{code}");
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ fn person<'i>(
 fn picture(lifecycle: &Lifecycle, people: &[(&str, Customer, Vec<JournalEntry>)]) -> Overview {
     let mut taking = Taking::new(lifecycle, day(100.0));
     for (id, customer, entries) in people {
-        taking.look_at(id, customer, entries);
+        let then = worth_unchanged(customer, lifecycle, day(100.0));
+        taking.look_at(id, customer, entries, then);
     }
     taking.done()
 }
@@ -89,6 +90,47 @@ fn the_most_at_risk_is_named_first_and_no_more_than_fit() {
     let told = picture(&file, &people);
     let named: Vec<&str> = told.parts[0].first.iter().map(|one| one.id.as_str()).collect();
     assert_eq!((named.len(), named[0], named[11]), (MOST_NAMED, "c19", "c08"));
+}
+
+#[test]
+fn retention_is_of_those_who_were_there_and_what_was_added_is_net_only() {
+    let file = lifecycle(FILE);
+    let (id, more, entries) = person(&file, "more", ("team", 150.0, 90));
+    let left = person(&file, "left", ("team", 50.0, 80));
+    let now = day(100.0);
+    let mut taking = Taking::new(&file, now);
+    // One paid 100 a month then, and pays 150 now; the other one left.
+    taking.look_at(id, &more, &entries, Some([Some(1_200.0); 3]));
+    taking.look_at(left.0, &left.1, &left.2, worth_unchanged(&left.1, &file, now));
+    let told = taking.done();
+    let month = told.part(None).unwrap().spans[1].retained.unwrap();
+    assert_eq!((month.begun, month.kept, month.now), (1_800.0, 1_200.0, 1_800.0));
+    assert_eq!((month.gross(), month.net()), (Some(1_200.0 / 1_800.0), Some(1.0)));
+    assert_eq!(Retained::default().net(), None);
+}
+
+#[test]
+fn what_changed_since_is_told_by_the_log() {
+    let file = lifecycle(FILE);
+    let told = |at: f64, mrr: f64| (at, "group", json!({"plan": "team", "mrr": mrr}));
+    let log = in_order(events(&[told(0.0, 100.0), told(80.0, 150.0), (90.0, "login", json!({}))]));
+    let now = day(100.0);
+    let customer = Customer { profile: profile_at(&file, &log, now), ..Customer::default() };
+    assert_eq!(worth_unchanged(&customer, &file, now), None);
+    assert_eq!(worth_by_log(&log, &file, now), [Some(1_800.0), Some(1_200.0), Some(1_200.0)]);
+    let later = day(200.0);
+    assert_eq!(worth_unchanged(&customer, &file, later), Some([Some(1_800.0); 3]));
+}
+
+#[test]
+fn those_with_the_most_at_risk_are_ranked() {
+    let file = lifecycle(FILE);
+    let people = [
+        person(&file, "small", ("team", 1.0, 90)),
+        person(&file, "large", ("team", 100.0, 90)),
+        person(&file, "left", ("team", 500.0, 50)),
+    ];
+    assert_eq!(picture(&file, &people).ranked, ["large", "small"]);
 }
 
 #[test]

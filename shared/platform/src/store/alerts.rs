@@ -178,6 +178,8 @@ pub struct AlertWrites {
     pub out: Vec<Outgoing>,
     /// What receivers had by then.
     pub had: Vec<(String, CapState)>,
+    /// What a person decided, for the log.
+    pub told: Option<Notification>,
 }
 
 impl AlertWrites {
@@ -219,6 +221,13 @@ fn group_bytes(group: &Group) -> Vec<u8> {
             return bytes;
         }
     }
+}
+
+/// What was sent or decided, as the log keeps it.
+pub(super) fn notification_item(told: &Notification) -> Item {
+    let mut found = body(LOG, &out_key(told.at, &told.id), told);
+    found.insert("expires".to_owned(), n(told.at.as_second() + LOG_DAYS * DAY));
+    found
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(
@@ -400,6 +409,9 @@ impl Store {
             ]));
             all.push(self.alert_put(found, Some(version_is(state.version)))?);
         }
+        if let Some(told) = &writes.told {
+            all.push(self.alert_put(notification_item(told), None)?);
+        }
         if all.is_empty() { Ok(true) } else { self.transact(all).await }
     }
 
@@ -558,9 +570,7 @@ impl Store {
     /// # Errors
     /// When the table cannot be written.
     pub async fn log_notification(&self, told: &Notification) -> Result<(), StoreError> {
-        let mut found = body(LOG, &out_key(told.at, &told.id), told);
-        found.insert("expires".to_owned(), n(told.at.as_second() + LOG_DAYS * DAY));
-        self.put_control(found, None).await.map(|_| ())
+        self.put_control(notification_item(told), None).await.map(|_| ())
     }
 
     /// A page of what was sent and decided about alerts, the newest first.
@@ -602,20 +612,20 @@ impl Store {
             let after = Some(group.clone());
             // What is due is looked at anew.
             let write = GroupWrite { id: id.to_owned(), before, after, due: Some(now) };
-            let writes = AlertWrites { groups: vec![write], out, ..AlertWrites::default() };
+            let told = Notification {
+                id: format!("{id}-ack-{}", now.as_millisecond()),
+                at: now,
+                what: "acknowledged".to_owned(),
+                group: Some(id.to_owned()),
+                receiver: Some(group.to.clone()),
+                reason: by.reason.clone().unwrap_or_default(),
+                author: Some(by.name.clone()),
+                firing,
+                ..Notification::default()
+            };
+            let (groups, told) = (vec![write], Some(told));
+            let writes = AlertWrites { groups, out, told, ..AlertWrites::default() };
             if self.write_alerts(&writes, now).await? {
-                let told = Notification {
-                    id: format!("{id}-ack-{}", now.as_millisecond()),
-                    at: now,
-                    what: "acknowledged".to_owned(),
-                    group: Some(id.to_owned()),
-                    receiver: Some(group.to.clone()),
-                    reason: by.reason.clone().unwrap_or_default(),
-                    author: Some(by.name.clone()),
-                    firing,
-                    ..Notification::default()
-                };
-                self.log_notification(&told).await?;
                 return Ok(AckOutcome::Done(Box::new(group)));
             }
         }

@@ -332,12 +332,16 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Writes all or nothing: whether every condition held.
+    /// Writes all or nothing: whether every condition held. What is done under a key is marked as done
+    /// with it, and not done where it is marked already.
     pub(super) async fn transact(
         &self,
-        writes: Vec<TransactWriteItem>,
+        mut writes: Vec<TransactWriteItem>,
     ) -> Result<bool, StoreError> {
         let table = &self.tables.customers;
+        let mark = self.mark()?;
+        let place_of_mark = mark.as_ref().map(|_| writes.len());
+        writes.extend(mark);
         let written = self
             .client
             .transact_write_items()
@@ -348,9 +352,18 @@ impl Store {
         match written {
             Ok(output) => {
                 self.meter.add(&self.tables, Access::Write, output.consumed_capacity());
+                self.marked(true);
                 Ok(true)
             }
             Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                    if place_of_mark
+                        .and_then(|place| cancelled.cancellation_reasons().get(place))
+                        .is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+                {
+                    self.marked(false);
+                    Err(StoreError::Repeated)
+                }
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
                     if cancelled.cancellation_reasons().iter().any(|reason| {
                         matches!(

@@ -50,6 +50,9 @@ pub enum StoreError {
     /// The active lifecycle file no longer loads.
     #[error("the active lifecycle file cannot be used: {0}")]
     Lifecycle(String),
+    /// It was done already, under the same key.
+    #[error("it was done already, under the same key")]
+    Repeated,
     /// The operating system gave no random numbers.
     #[error("the operating system gave no random numbers")]
     Random,
@@ -65,6 +68,7 @@ impl StoreError {
         match self {
             StoreError::Call { .. }
             | StoreError::Conflict(_)
+            | StoreError::Repeated
             | StoreError::Unprocessed(_)
             | StoreError::Random
             | StoreError::NoLifecycle => true,

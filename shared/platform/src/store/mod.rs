@@ -25,6 +25,7 @@ mod identity;
 mod log;
 mod models;
 mod muting;
+mod once;
 mod overview;
 mod personal;
 mod privacy;
@@ -67,6 +68,7 @@ pub use findings::{Finding, WaivedStandard, finding_id};
 pub use held::{Held, HeldAlert, SentMark};
 pub use log::LoggedEvent;
 pub use models::Learnt;
+pub use once::{KEPT_HOURS, Kept, Once};
 pub use privacy::{MAX_IDS, PrivacyAction, PrivacyRequest, PrivacyState};
 pub use quarantine::{Attempt, QuarantineFilter, Quarantined, SetAside};
 pub use read::{CustomerFilter, Page};
@@ -91,6 +93,8 @@ pub struct Store {
     meter: Meter,
     caches: Arc<Caches>,
     event_retention_days: u32,
+    /// The key under which something is being done.
+    once: Option<Once>,
 }
 
 /// What a process remembers between invocations.
@@ -119,6 +123,7 @@ impl Store {
             meter: Meter::default(),
             caches: Arc::default(),
             event_retention_days,
+            once: None,
         }
     }
 

@@ -131,7 +131,8 @@ impl Store {
             (request.state, request.done) = (PrivacyState::Finished, request.ids);
             request.finished_at = Some(now);
         }
-        self.put_control(request_item(&request), None).await?;
+        self.makes(&request.id);
+        self.put_together(vec![request_item(&request)]).await?;
         Ok(request)
     }
 
@@ -184,8 +185,9 @@ impl Store {
             let read = Reader { table: "control", item: &found };
             let ids: Vec<String> = read.unpack("ids")?;
             let failed = self.erase_part(request.subject, &found, &ids, &erasure).await?;
-            // It may name them; the next one does not.
+            // They may name them; the next ones do not.
             self.forget_overview().await?;
+            self.forget_answers().await?;
             // Whoever deletes the part counts it.
             if self.delete_control(&parts_of(id), read.text("sk")?).await? {
                 self.count_part(id, ids.len() as u64, failed).await?;

@@ -4,7 +4,7 @@
 //! An item is known by a hash of its path and its bytes, so that the same thing sent again is set
 //! aside once. It leaves when it is taken, dropped or erased, and by itself after 30 days.
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::{Delete, ReturnConsumedCapacity, TransactWriteItem};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::feed::Sender;
@@ -328,6 +328,16 @@ impl Store {
         if !is_id(id) {
             return Ok(false);
         }
-        self.delete_control(QUARANTINE, id).await
+        if !self.is_under_a_key() {
+            return self.delete_control(QUARANTINE, id).await;
+        }
+        let table = &self.tables.control;
+        let delete = Delete::builder()
+            .table_name(table)
+            .set_key(Some(key(QUARANTINE, id)))
+            .condition_expression("attribute_exists(pk)")
+            .build()
+            .map_err(StoreError::call_built("TransactWriteItems", table))?;
+        self.transact(vec![TransactWriteItem::builder().delete(delete).build()]).await
     }
 }

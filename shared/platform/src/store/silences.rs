@@ -3,7 +3,8 @@
 use domain::alerting::{GROUP_LABEL, Silence};
 use jiff::Timestamp;
 
-use super::attributes::{Reader, b, key, n};
+use super::alerts::notification_item;
+use super::attributes::{Item, Reader, b, key, n};
 use super::{Notification, Store, StoreError};
 use crate::codec;
 
@@ -42,9 +43,9 @@ impl Store {
     /// # Errors
     /// When the table cannot be written.
     pub async fn add_silence(&self, silence: &Silence, now: Timestamp) -> Result<(), StoreError> {
-        self.put_silence(silence).await?;
-        let what = "silenced";
-        self.log_silence(what, silence, &silence.author, &silence.reason, now).await
+        self.makes(&silence.id);
+        let told = told("silenced", silence, &silence.author, &silence.reason, now);
+        self.put_together(vec![silence_item(silence), notification_item(&told)]).await
     }
 
     /// Ends a silence: the silence as it was, if there was one that was not over.
@@ -60,8 +61,9 @@ impl Store {
         let found = self.silences().await?.into_iter().find(|silence| silence.id == id);
         let Some(silence) = found.filter(|silence| now < silence.ends_at) else { return Ok(None) };
         let starts_at = silence.starts_at.min(now);
-        self.put_silence(&Silence { starts_at, ends_at: now, ..silence.clone() }).await?;
-        self.log_silence("silence_ended", &silence, author, "", now).await?;
+        let over = Silence { starts_at, ends_at: now, ..silence.clone() };
+        let told = told("silence_ended", &silence, author, "", now);
+        self.put_together(vec![silence_item(&over), notification_item(&told)]).await?;
         Ok(Some(silence))
     }
 
@@ -70,39 +72,31 @@ impl Store {
         for silence in self.silences().await?.into_iter().filter(|one| one.names(customer)) {
             let id = silence.id.clone();
             match silence.without(customer) {
-                Some(rest) => self.put_silence(&rest).await?,
+                Some(rest) => self.put_control(silence_item(&rest), None).await.map(|_| ())?,
                 None => self.delete_control(SILENCES, &id).await.map(|_| ())?,
             }
         }
         Ok(())
     }
+}
 
-    async fn put_silence(&self, silence: &Silence) -> Result<(), StoreError> {
-        let mut found = key(SILENCES, &silence.id);
-        let bytes = codec::shrink(&serde_json::to_vec(silence).unwrap_or_default());
-        found.insert("body".to_owned(), b(bytes));
-        found.insert("expires".to_owned(), n(silence.ends_at.as_second() + KEEP_SECONDS));
-        self.put_control(found, None).await.map(|_| ())
-    }
+fn silence_item(silence: &Silence) -> Item {
+    let mut found = key(SILENCES, &silence.id);
+    let bytes = codec::shrink(&serde_json::to_vec(silence).unwrap_or_default());
+    found.insert("body".to_owned(), b(bytes));
+    found.insert("expires".to_owned(), n(silence.ends_at.as_second() + KEEP_SECONDS));
+    found
+}
 
-    async fn log_silence(
-        &self,
-        what: &str,
-        silence: &Silence,
-        author: &str,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let of_group = silence.matchers.iter().find(|matcher| matcher.label == GROUP_LABEL);
-        let told = Notification {
-            group: of_group.and_then(|matcher| matcher.values.first().cloned()),
-            id: format!("{}-{what}", silence.id),
-            at: now,
-            what: what.to_owned(),
-            reason: reason.to_owned(),
-            author: Some(author.to_owned()),
-            ..Notification::default()
-        };
-        self.log_notification(&told).await
+fn told(what: &str, silence: &Silence, author: &str, reason: &str, now: Timestamp) -> Notification {
+    let of_group = silence.matchers.iter().find(|matcher| matcher.label == GROUP_LABEL);
+    Notification {
+        group: of_group.and_then(|matcher| matcher.values.first().cloned()),
+        id: format!("{}-{what}", silence.id),
+        at: now,
+        what: what.to_owned(),
+        reason: reason.to_owned(),
+        author: Some(author.to_owned()),
+        ..Notification::default()
     }
 }
