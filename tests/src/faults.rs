@@ -249,7 +249,8 @@ impl Faults {
             && *deaths > 0
             && draw(state) % 1_000 < *deaths
         {
-            let side = [Fault::LostRequest, Fault::LostAnswer][usize::from(draw(state) % 2 == 0)];
+            let side =
+                [Fault::LostRequest, Fault::LostAnswer][usize::from(draw(state).is_multiple_of(2))];
             seen.is_dead = true;
             return Some(side);
         }

@@ -1,5 +1,7 @@
 //! `faults`: lives through scenarios under faults, and looks whether every promise held.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

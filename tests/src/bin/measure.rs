@@ -1,5 +1,7 @@
 //! `measure`: what the functions take, as a page.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

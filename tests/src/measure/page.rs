@@ -122,18 +122,17 @@ fn ratios(rows: &[Row]) -> Vec<(String, f64)> {
     ratios
 }
 
+/// What is drawn: its name, its value, its colour.
+type Line = (&'static str, fn(&Size) -> f64, RGBColor);
+
 fn growth_picture(growth: &[Size], file: &Path) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("cannot draw the growth: {error}");
     #[expect(clippy::cast_precision_loss, reason = "customers are counted in millions")]
     let x = |size: &Size| size.customers as f64;
-    let lines: [(&str, Box<dyn Fn(&Size) -> f64>, RGBColor); 3] = [
-        (
-            "processor, ms",
-            Box::new(|size| size.processor.as_secs_f64() * 1e3),
-            RGBColor(31, 119, 180),
-        ),
-        ("read units", Box::new(|size| size.read_units), RGBColor(44, 120, 44)),
-        ("memory, MB", Box::new(|size| size.memory), RGBColor(200, 80, 20)),
+    let lines: [Line; 3] = [
+        ("processor, ms", |size| size.processor.as_secs_f64() * 1e3, RGBColor(31, 119, 180)),
+        ("read units", |size| size.read_units, RGBColor(44, 120, 44)),
+        ("memory, MB", |size| size.memory, RGBColor(200, 80, 20)),
     ];
     let most =
         growth.iter().flat_map(|size| lines.iter().map(|line| line.1(size))).fold(10.0, f64::max);
