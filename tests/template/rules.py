@@ -314,8 +314,8 @@ def asynchronous_failures_are_kept(stack: Stack) -> Iterator[str]:
 def statements(stack: Stack, role: str | None) -> Iterator[dict[str, Any]]:
     for policy in stack.properties(role).get("Policies", []):
         yield from as_list(policy["PolicyDocument"]["Statement"])
-    for _, policy in stack.of_type("IAM::RolePolicy"):
-        if role is not None and target(policy.get("RoleName")) == role:
+    for _, policy in stack.of_type("IAM::Policy"):
+        if role is not None and role in map(target, policy.get("Roles", [])):
             yield from as_list(policy["PolicyDocument"]["Statement"])
 
 

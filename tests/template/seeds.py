@@ -82,7 +82,7 @@ SEEDS = [
     Seed("bucket that may be published", "  RootsBucket:", "BlockPublicPolicy: true", "BlockPublicPolicy: false", "RootsBucket: does not block public access"),
     Seed("bucket deleted with the stack", "  RootsBucket:", "DeletionPolicy: Retain", "DeletionPolicy: Delete", "RootsBucket: DeletionPolicy is not Retain"),
     Seed("roots that may be deleted", "  KeepRoots:", "Action: s3:PutObject", "Action: [s3:PutObject, s3:DeleteObject]", "s3:DeleteObject is more than to put a root"),
-    Seed("roots that may not be put", "  KeepRoots:", "RoleName: !Ref ComplyRole", "RoleName: !Ref ScoreRole", "lacks s3:PutObject"),
+    Seed("roots that may not be put", "  KeepRoots:", "Roles: [!Ref ComplyRole]", "Roles: [!Ref ScoreRole]", "lacks s3:PutObject"),
     Seed("computed key", "  EventsTable:", "{ AttributeName: sk, KeyType: RANGE }", "{ AttributeName: !Ref LogLevel, KeyType: RANGE }", "KeySchema is computed"),
     Seed("topic key that alarms may not use", "  UrgentTopic:", "!Ref TopicKey", "alias/aws/sns", "alarms could not reach it"),
     Seed("open read route", "  ConsoleRoute:", "AuthorizationType: !If [HasJwt, JWT, AWS_IAM]", "AuthorizationType: NONE", "AuthorizationType of /api/{proxy+} is NONE"),

@@ -320,7 +320,7 @@ async fn customers_are_listed_by_stage_band_and_segment() {
         ("?segment=paying&stage=customer&band=low", vec!["busy", "calm"]),
         ("?band=high", vec!["gone", "late"]),
         ("?band=green", vec!["busy"]),
-        ("?stage=&band=&segment=&cursor=", vec!["busy", "calm", "gone", "late", "try"]),
+        ("?stage=&band=&segment=", vec!["busy", "calm", "gone", "late", "try"]),
         ("?stage=trialing&band=high", vec![]),
     ] {
         let path = format!("/api/customers{query}");

@@ -312,7 +312,9 @@ async fn journals_that_begin_alike_are_kept_apart_when_their_customers_are_erase
     assert_eq!(of("ada@acme.test"), of("ben@acme.test"), "nothing tells them apart");
 
     world.request("DELETE_ONLY", "user", &["ada@acme.test", "ben@acme.test"]).await;
-    let kept: Vec<_> = world.journals().await.into_iter().map(|(_, entries)| entries).collect();
+    // The daily root is a journal of nobody's.
+    let kept = world.journals().await.into_iter().filter(|(key, _)| key != "audit:roots");
+    let kept: Vec<_> = kept.map(|(_, entries)| entries).collect();
     assert_eq!(kept, [of("ada@acme.test"), of("ben@acme.test")]);
     assert!(!world.dump().await.contains("@acme.test"));
 }
@@ -441,7 +443,7 @@ async fn alerts_messages_and_silences_that_name_somebody_are_exported_and_erased
         silence("globex-9", json!([])),
     ] {
         let (status, answer) = world.post("/api/silences", body).await;
-        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        assert_eq!(status, StatusCode::OK, "{answer}");
     }
     let (_, held) = world.get("/api/privacy/export/acme-77").await;
     let alerts = held["alerts"].as_array().unwrap();

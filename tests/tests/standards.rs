@@ -157,6 +157,17 @@ async fn a_breach_is_found_told_acknowledged_waived_and_mended() {
 }
 
 #[tokio::test]
+async fn a_breach_that_came_under_a_waiver_is_open_when_somebody_ends_it() {
+    let mut life = Life::begin().await;
+    life.says(day(0), |facts| by_hand::waive(facts, "answered", kim(), Some(day(8)))).await;
+    life.happens(0, "ask").await;
+    assert!(life.night(3).await.is_empty());
+    life.says(day(4), |facts| by_hand::unwaive(facts, "answered", kim())).await;
+    assert_eq!(life.listed("open").await, [("open".to_owned(), 0)]);
+    assert!(life.pack.store.waivers(day(5), 10, None).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
 async fn what_was_kept_costs_one_entry_and_is_counted() {
     let mut life = Life::begin().await;
     life.happens(0, "ask").await;

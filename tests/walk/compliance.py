@@ -174,7 +174,7 @@ def breaches(company: Company, checks: Checks) -> None:
 def mends(company: Company, checks: Checks) -> None:
     # The message of the kickoff is a month old by now; its buttons hold for a week.
     message = company.posted()[0]
-    status, _ = company.click(message, "Ack")
+    status, _ = company.click(message, "Seen: useful")
     checks.equal("an old button is refused", status, 401)
     company.happens("bravo", "visit", name="Bravo", csm="kim@example.com")
     company.judged()

@@ -30,7 +30,8 @@ const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Does an action that has a key once.
 pub(crate) async fn once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let is_action = request.method() != Method::GET && request.method() != Method::HEAD;
+    // No other method does anything.
+    let is_action = [Method::POST, Method::DELETE].contains(request.method());
     match key(request.headers()) {
         Ok(Some(key)) if is_action => {
             let asked = match Asked::read(key, request).await {

@@ -120,7 +120,7 @@ pub struct Button {
     pub action: ButtonAction,
     /// The group.
     pub group: String,
-    /// The finding it is about, as [`finding_tag`] names it, where it is about one.
+    /// The finding it is about, as the value names it, where it is about one.
     pub finding: Option<String>,
     /// When the group began, in seconds since 1970: another one of the same name is not meant.
     pub opened_at: i64,

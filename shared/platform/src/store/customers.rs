@@ -87,8 +87,11 @@ impl CustomerKey {
         let mut keys = vec![CustomerKey::subject(id)];
         if subject == Subject::Account {
             keys.push(CustomerKey::unlinked_user(id));
-            keys.push(CustomerKey::stored(id));
-            keys.dedup();
+            // An id that was read from a key already; most are no such thing, and no batch takes a key twice.
+            let stored = CustomerKey::stored(id);
+            if !keys.contains(&stored) {
+                keys.push(stored);
+            }
         }
         keys
     }

@@ -118,8 +118,9 @@ impl FindingWrites<'_> {
             Effect::OpenFinding { standard, key } => {
                 let finding = self.record(standard, key, at, entry);
                 let mut writes = vec![self.put_open(&finding)?];
-                // One that has run out is no longer remembered.
-                if tended.is_some_and(|tended| tended.waiver.is_some()) {
+                // One that has run out is no longer remembered; no item is written twice at once.
+                let has_waiver = tended.is_some_and(|tended| tended.waiver.is_some());
+                if has_waiver && !self.ends(standard) {
                     writes.push(self.end_waiver(standard)?);
                 }
                 Ok(writes)
