@@ -128,6 +128,9 @@ def deploy(aws: Emulator, binaries: pathlib.Path, parameters: dict[str, str]) ->
     """Deploys template.yaml with these binaries; answers the stack's outputs."""
     upload(aws, binaries)
     template = re.sub(r"CodeUri: functions/(\w+)/", rf"CodeUri: s3://{CODE}/\1.zip", (ROOT / "template.yaml").read_text())
+    # The emulator speaks no TLS, which is all that this policy asks for.
+    template, found = re.subn(r"\n  RootsBucketPolicy:\n(?:    .*\n)+", "\n", template)
+    assert found == 1, "the policy of the roots' bucket has another name"
     aws.client("s3").put_object(Bucket=CODE, Key="template.yaml", Body=template.encode())
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(

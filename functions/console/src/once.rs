@@ -30,10 +30,12 @@ const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Does an action that has a key once.
 pub(crate) async fn once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // No other method does anything.
-    let is_action = [Method::POST, Method::DELETE].contains(request.method());
+    let may_act = [Method::POST, Method::DELETE].contains(request.method());
     match key(request.headers()) {
-        Ok(Some(key)) if is_action => {
+        Ok(Some(key)) if may_act => {
+            if !is_served(&app, request.method().clone(), request.uri().clone()).await {
+                return next.run(request).await;
+            }
             let asked = match Asked::read(key, request).await {
                 Ok(asked) => asked,
                 Err(problem) => return problem.into_response(),
@@ -46,6 +48,17 @@ pub(crate) async fn once(State(app): State<Arc<App>>, request: Request, next: Ne
         Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether a path takes a method that does something: what none is there for is refused as without a key.
+async fn is_served(app: &Arc<App>, method: Method, uri: axum::http::Uri) -> bool {
+    // No path takes this one, and the refusal names those that it takes.
+    let mut probe = Request::new(Body::empty());
+    *probe.method_mut() = Method::TRACE;
+    *probe.uri_mut() = uri;
+    let Ok(refused) = crate::router::bare(Arc::clone(app)).oneshot(probe).await;
+    let taken = refused.headers().get(header::ALLOW).and_then(|taken| taken.to_str().ok());
+    taken.is_some_and(|taken| taken.split(',').any(|one| one.trim() == method.as_str()))
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
