@@ -98,7 +98,7 @@ impl Lived {
     /// The first that was not, and where.
     pub async fn look(mut self) -> Result<Report> {
         promises::look(&mut self.world, &self.history).await?;
-        Ok(self.world.report)
+        Ok(std::mem::take(&mut self.world.report))
     }
 }
 

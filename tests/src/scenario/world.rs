@@ -19,6 +19,7 @@ use platform::settings::Tables;
 use platform::store::ByHandOutcome;
 use platform::sweep::{self, RunOutcome, ScheduleEvent, SweepAnswer, SweepEvent, SweepKind};
 use platform::{CustomerKey, Store};
+use tokio::task::JoinHandle;
 
 use super::Report;
 use super::history::{ACCOUNTS, DAYS, Decision, Delivery, Step, What, start};
@@ -54,6 +55,7 @@ pub(super) struct World {
     outstanding: Vec<Delivery>,
     process: Store,
     rng: Rng,
+    serving: JoinHandle<()>,
     now: Timestamp,
     is_calm: bool,
 }
@@ -73,7 +75,9 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let sns_endpoint = format!("http://{}", listener.local_addr()?);
         let router = sns.router();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let serving = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
         let pump = JournalPump::open(engine.streams(), &tables.journal, None).await?;
         let (faults, topics) = (Faults::default(), Faults::default());
         faults.deadly_storm(seed, FAULTS, DEATHS);
@@ -95,6 +99,7 @@ impl World {
             told: Vec::new(),
             outstanding: Vec::new(),
             rng: Rng::with_seed(!seed),
+            serving,
             now: start(),
             is_calm: false,
         };
@@ -301,6 +306,12 @@ impl World {
         let mut buckets = groups.iter().flat_map(|group| &group.buckets);
         let is_told = buckets.all(|of| of.fresh + of.resolved + of.news == 0);
         Ok(is_told && self.store.outgoing(Timestamp::MAX, 1).await?.is_empty())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.serving.abort();
     }
 }
 
