@@ -11,7 +11,7 @@ use domain::by_hand::{self, NeedsReason};
 use domain::feed::health::FeedHealth;
 use domain::journal::FindingOutcome;
 use jiff::{SignedDuration, Timestamp};
-use platform::adherence::{MAX_DAYS, Span, read};
+use platform::adherence::{Span, read};
 use platform::store::Finding;
 use serde_json::{Value as Json, json};
 
@@ -340,16 +340,9 @@ pub async fn adherence(args: AdherenceArgs) -> Result<ExitCode> {
         "there is no active lifecycle file: `lifecycle run evaluate --config FILE` makes one active",
     )?;
     let now = LocalClock::system().now();
-    let instant = |text: &Option<String>| {
-        text.as_deref().map(|text| by_hand::until(text, &lifecycle.calendar)).transpose()
-    };
-    let wrong = "--from and --to are instants, or dates as 2026-03-01";
-    let to = instant(&args.to).ok().context(wrong)?.unwrap_or(now);
-    let before = || to.saturating_sub(SignedDuration::from_hours(24 * 30)).unwrap_or(to);
-    let from = instant(&args.from).ok().context(wrong)?.unwrap_or_else(before);
-    let Some(span) = Span::new(from, to) else {
-        bail!("--from comes before --to, by at most {MAX_DAYS} days");
-    };
+    let ends = (args.from.as_deref(), args.to.as_deref());
+    let span = Span::asked(ends, &lifecycle.calendar, 30, now)?;
+    let (from, to) = (span.from(), span.to());
     let by = By::parse(&args.by).unwrap_or(By::Standard);
     let rows = read(&target.store, &lifecycle, by, span, now).await?;
     let mut out = std::io::stdout();

@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
-use domain::by_hand;
 use domain::outcome::{Row, Share};
 use jiff::SignedDuration;
-use platform::adherence::{MAX_DAYS, Span};
+use platform::adherence::Span;
 use platform::outcomes::read;
 
 use crate::clock::LocalClock;
@@ -57,24 +56,17 @@ pub async fn run(args: OutcomesArgs) -> Result<ExitCode> {
         "there is no active lifecycle file: `lifecycle run evaluate --config FILE` makes one active",
     )?;
     let now = LocalClock::system().now();
-    let instant = |text: &Option<String>| {
-        text.as_deref().map(|text| by_hand::until(text, &lifecycle.calendar)).transpose()
-    };
-    let wrong = "--from and --to are instants, or dates as 2026-03-01";
-    let to = instant(&args.to).ok().context(wrong)?.unwrap_or(now).min(now);
-    let before = || to.saturating_sub(SignedDuration::from_hours(24 * 180)).unwrap_or(to);
-    let from = instant(&args.from).ok().context(wrong)?.unwrap_or_else(before);
-    let Some(span) = Span::new(from, to) else {
-        bail!("--from comes before --to, by at most {MAX_DAYS} days");
-    };
+    let ends = (args.from.as_deref(), args.to.as_deref());
+    let span = Span::asked(ends, &lifecycle.calendar, 180, now)?.until(now)?;
     let horizon = SignedDuration::from_hours(24 * i64::from(args.horizon));
     let rows = read(&target.store, &lifecycle, span, horizon).await?;
     let mut out = std::io::stdout();
     if args.json {
-        let told = console::outcomes::Outcomes::new(from, to, args.horizon, &rows);
+        let told = console::outcomes::Outcomes::new(span, args.horizon, &rows);
         writeln!(out, "{}", serde_json::to_string(&told)?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let (from, to) = (span.from(), span.to());
     writeln!(out, "Alarms from {from} to {to}, each looking {} days ahead", args.horizon)?;
     table(&mut out, &rows)?;
     Ok(ExitCode::SUCCESS)

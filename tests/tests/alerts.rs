@@ -399,19 +399,28 @@ async fn whatever_fails_each_message_is_sent_at_least_once_under_one_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sns_does_not_take_is_sent_when_it_does() {
-    let world = three().await;
-    let app = world.notify(&["team", "urgent"]);
-    world.deliver(&app, &world.records().await).await;
-    world.at(60);
-    // More failures than the SDK's own attempts.
-    world.pack.sns.fail_next(3, 503, "ServiceUnavailable");
-    world.tick().await;
-    assert_eq!(world.told().len(), 0);
-    assert_eq!(world.control("alerts#out").await.len(), 2, "both wait");
-    for _ in 0..4 {
+    for (status, code) in [
+        (503, "ServiceUnavailable"),
+        (500, "InternalError"),
+        (400, "Throttling"),
+        (400, "RequestThrottled"),
+        (429, "Throttled"),
+    ] {
+        let world = three().await;
+        let app = world.notify(&["team", "urgent"]);
+        world.deliver(&app, &world.records().await).await;
+        world.at(60);
+        // More failures than the SDK's own attempts.
+        world.pack.sns.fail_next(3, status, code);
         world.tick().await;
+        assert_eq!(world.told().len(), 0, "{code}");
+        assert_eq!(world.control("alerts#out").await.len(), 2, "{code}: both wait");
+        for _ in 0..4 {
+            world.tick().await;
+        }
+        assert_eq!((world.told().len(), world.by_id().len()), (2, 2), "{code}");
+        assert_eq!(world.control("alerts#out").await.len(), 0, "{code}: none waits");
     }
-    assert_eq!((world.told().len(), world.by_id().len()), (2, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

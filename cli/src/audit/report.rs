@@ -15,7 +15,7 @@ use domain::journal::{ChangeKind, JournalEntry};
 use domain::lifecycle::load;
 use jiff::Timestamp;
 use platform::Store;
-use platform::adherence::{MAX_DAYS, Span};
+use platform::adherence::{Span, SpanError};
 use platform::store::{Configuration, JournalPlace};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -148,9 +148,7 @@ pub(super) async fn run(args: ReportArgs) -> Result<ExitCode> {
     }
     let now = LocalClock::system().now();
     let (from, to) = (args.from, args.to.unwrap_or(now).min(now));
-    let Some(span) = Span::new(from, to) else {
-        bail!("--from comes before --to, by at most {MAX_DAYS} days");
-    };
+    let span = Span::new(from, to).ok_or(SpanError::Length)?;
     let target = Target::open(&args.target).await?;
     let store = &target.store;
     let lifecycle = store.lifecycle().await.context("there is no active lifecycle file")?;

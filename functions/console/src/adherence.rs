@@ -6,14 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use domain::adherence::{self, By};
 use jiff::Timestamp;
-use platform::adherence::read;
+use platform::adherence::{Span, read};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::page::{Parameters, given};
 use crate::problem::{Errors, Problem};
-use crate::span::{self, Asked};
 
 /// Which part of history is told where nothing is said.
 const DEFAULT_DAYS: i64 = 30;
@@ -119,9 +118,9 @@ pub(crate) async fn adherence(
     let by = given(asked.by).unwrap_or_else(|| By::Standard.as_str().to_owned());
     let words = By::ALL.map(By::as_str);
     let by = By::parse(&by).ok_or_else(|| Problem::unknown("unknown_by", "by", &by, words))?;
-    let Asked { from, to, span } =
-        Asked::read((asked.from, asked.to), &lifecycle, DEFAULT_DAYS, now)?;
-    let rows = read(&app.store, &lifecycle, by, span, now).await.map_err(span::problem)?;
+    let ends = (asked.from.as_deref(), asked.to.as_deref());
+    let span = Span::asked(ends, &lifecycle.calendar, DEFAULT_DAYS, now)?;
+    let rows = read(&app.store, &lifecycle, by, span, now).await?;
     let rows = rows.into_iter().map(AdherenceRow::from).collect();
-    Ok(Json(Adherence { from, to, at: now, by: by.as_str(), rows }))
+    Ok(Json(Adherence { from: span.from(), to: span.to(), at: now, by: by.as_str(), rows }))
 }

@@ -27,7 +27,7 @@ use crate::page::{List, PageParameters, PageRequest, Parameters, given};
 use crate::problem::{Errors, Problem};
 
 /// How many customers one request reads at most while it looks for those that are asked for.
-pub(crate) const READ_BUDGET: usize = 10_000;
+const READ_BUDGET: usize = 10_000;
 /// How many customers are read at a time at least, where some may not be asked for.
 const MIN_READ: usize = 200;
 const MAX_READ: usize = 1_000;
@@ -458,7 +458,6 @@ async fn find(
     page: &PageRequest,
 ) -> Result<List<CustomerSummary>, Problem> {
     let list = selection.list();
-    let mut cursor = page.start(&list)?;
     let sort = selection.sort;
     let mut search = Search {
         store: &app.store,
@@ -468,6 +467,10 @@ async fn find(
         now: app.clock.now(),
         read: 0,
     };
+    if sort.is_some() && search.are_known_to_be_many().await? {
+        return Err(too_many_to_sort());
+    }
+    let mut cursor = page.start(&list)?;
     let limit = usize::from(page.limit);
     if let Some((sort, is_turned)) = sort {
         let first: usize = match cursor {
@@ -535,7 +538,27 @@ struct Search<'a> {
     read: usize,
 }
 
+fn too_many_to_sort() -> Problem {
+    let detail = format!(
+        "more than {READ_BUDGET} customers would have to be put in order: narrow it by `stage`, or leave `sort` away"
+    );
+    Problem::bad(TOO_MANY_TO_SORT, detail)
+}
+
 impl Search<'_> {
+    /// Whether the newest picture says that more would be read than one request reads: told by one item.
+    async fn are_known_to_be_many(&self) -> Result<bool, Problem> {
+        let picture = self.store.overview().await?;
+        let Some(all) = picture.as_ref().and_then(|picture| picture.part(None)) else {
+            return Ok(false);
+        };
+        let in_stage =
+            self.selection.stage.as_ref().and_then(|stage| {
+                Some(all.stages.iter().find(|one| one.stage == *stage)?.customers)
+            });
+        Ok(in_stage.unwrap_or(all.customers) > READ_BUDGET as u64)
+    }
+
     /// All that are asked for.
     async fn all(&mut self) -> Result<Vec<CustomerSummary>, Problem> {
         let (mut items, mut cursor) = (Vec::new(), None::<String>);
@@ -547,12 +570,7 @@ impl Search<'_> {
                 return Ok(items);
             }
             if self.read >= READ_BUDGET {
-                return Err(Problem::bad(
-                    TOO_MANY_TO_SORT,
-                    format!(
-                        "more than {READ_BUDGET} customers would have to be put in order: narrow it by `stage`, or leave `sort` away"
-                    ),
-                ));
+                return Err(too_many_to_sort());
             }
         }
     }

@@ -37,7 +37,6 @@ mod quarantine;
 mod reason;
 mod router;
 mod silences;
-mod span;
 mod stages;
 mod tagged;
 mod task_actions;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::outcome::{Lead, Row, Share};
 use jiff::{SignedDuration, Timestamp};
+use platform::adherence::Span;
 use platform::outcomes::read;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +14,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::App;
 use crate::page::{Parameters, given};
 use crate::problem::{Errors, Problem};
-use crate::span::{self, Asked};
 
 /// Which part of history is told where nothing is said.
 const DEFAULT_DAYS: i64 = 180;
@@ -37,8 +37,9 @@ pub struct Outcomes {
 impl Outcomes {
     /// As it is told.
     #[must_use]
-    pub fn new(from: Timestamp, to: Timestamp, horizon_days: u16, rows: &[Row]) -> Outcomes {
-        Outcomes { from, to, horizon_days, rows: rows.iter().map(OutcomeRow::from).collect() }
+    pub fn new(span: Span, horizon_days: u16, rows: &[Row]) -> Outcomes {
+        let rows = rows.iter().map(OutcomeRow::from).collect();
+        Outcomes { from: span.from(), to: span.to(), horizon_days, rows }
     }
 }
 
@@ -165,9 +166,9 @@ pub(crate) async fn outcomes(
             })?
         }
     };
-    let asked = Asked::read((asked.from, asked.to), &lifecycle, DEFAULT_DAYS, now)?;
-    let Asked { from, to, span } = asked.until(now)?;
+    let ends = (asked.from.as_deref(), asked.to.as_deref());
+    let span = Span::asked(ends, &lifecycle.calendar, DEFAULT_DAYS, now)?.until(now)?;
     let ahead = SignedDuration::from_hours(24 * i64::from(horizon));
-    let rows = read(&app.store, &lifecycle, span, ahead).await.map_err(span::problem)?;
-    Ok(Json(Outcomes::new(from, to, horizon, &rows)))
+    let rows = read(&app.store, &lifecycle, span, ahead).await?;
+    Ok(Json(Outcomes::new(span, horizon, &rows)))
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::by_hand::Refused;
 use domain::lifecycle::diagnostic::nearest;
 use platform::StoreError;
+use platform::adherence::{AdherenceError, SpanError};
 use platform::handoff::HandoffError;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
@@ -255,6 +256,24 @@ impl From<StoreError> for Problem {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "stored data cannot be read: the function's log says why",
+            ),
+        }
+    }
+}
+
+impl From<SpanError> for Problem {
+    fn from(error: SpanError) -> Problem {
+        Problem::bad("invalid_span", error.to_string())
+    }
+}
+
+impl From<AdherenceError> for Problem {
+    fn from(error: AdherenceError) -> Problem {
+        match error {
+            AdherenceError::Store(error) => Problem::from(error),
+            AdherenceError::TooMany => Problem::bad(
+                "too_many_entries",
+                "the journal has too many entries for one answer: ask for fewer days",
             ),
         }
     }

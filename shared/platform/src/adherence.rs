@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::adherence::{Adherence, By, Row};
+use domain::by_hand;
 use domain::customer::Customer;
 use domain::journal::{ChangeKind, JournalEntry};
 use domain::lifecycle::Lifecycle;
+use domain::period::Calendar;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::store::{CustomerFilter, CustomerKey, Store, StoreError};
@@ -30,6 +32,17 @@ pub enum AdherenceError {
     TooMany,
 }
 
+/// Why something is no part of history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SpanError {
+    /// An end of it is no point in time.
+    #[error("`from` and `to` are instants, or dates as 2026-03-01")]
+    Ends,
+    /// It ends before it begins, or is too long.
+    #[error("`from` comes before `to`, by at most {MAX_DAYS} days")]
+    Length,
+}
+
 /// A part of history: from an instant up to but not including another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -43,6 +56,41 @@ impl Span {
     pub fn new(from: Timestamp, to: Timestamp) -> Option<Span> {
         let most = SignedDuration::from_hours(24 * MAX_DAYS);
         (from < to && to.duration_since(from) <= most).then_some(Span { from, to })
+    }
+
+    /// Reads the ends that somebody asks for: instants, or dates of a calendar. Without `to` until `now`,
+    /// without `from` so many days before `to`.
+    ///
+    /// # Errors
+    /// When an end is neither, or they are too far apart or in the wrong order.
+    pub fn asked(
+        (from, to): (Option<&str>, Option<&str>),
+        calendar: &Calendar,
+        days: i64,
+        now: Timestamp,
+    ) -> Result<Span, SpanError> {
+        let instant = |text: Option<&str>| {
+            let text = text.filter(|text| !text.is_empty());
+            text.map(|text| by_hand::until(text, calendar)).transpose().map_err(|_| SpanError::Ends)
+        };
+        let to = instant(to)?.unwrap_or(now);
+        let before = || to.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(to);
+        let from = instant(from)?.unwrap_or_else(before);
+        Span::new(from, to).ok_or(SpanError::Length)
+    }
+
+    /// The same part, without what has not happened yet.
+    ///
+    /// # Errors
+    /// When nothing of it has.
+    pub fn until(self, now: Timestamp) -> Result<Span, SpanError> {
+        Span::new(self.from, self.to.min(now)).ok_or(SpanError::Length)
+    }
+
+    /// From when on.
+    #[must_use]
+    pub fn from(self) -> Timestamp {
+        self.from
     }
 
     /// Up to when.

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use domain::lifecycle::RiskModel;
-use domain::overview::Overview;
 use domain::pace::Pace;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -14,9 +13,7 @@ use std::sync::Arc;
 use super::layout::{Nav, Page};
 use super::{Failure, View, show};
 use crate::App;
-use crate::customers::{
-    CustomerSummary, CustomersParameters, READ_BUDGET, TOO_MANY_TO_SORT, first_of_all,
-};
+use crate::customers::{CustomerSummary, CustomersParameters, TOO_MANY_TO_SORT, first_of_all};
 use crate::page::{List, PageRequest, Parameters, given};
 use crate::problem::Problem;
 
@@ -160,30 +157,22 @@ async fn first_view(
     asked: &Asked,
     sort: &str,
 ) -> Result<(List<CustomerSummary>, Order), Problem> {
-    let picture = view.app.store.overview().await?;
-    let is_large = |picture: &Overview| {
-        let all = picture.part(None).map_or(0, |part| part.customers);
-        let in_stage = asked.stage.as_ref().and_then(|stage| {
-            let part = picture.part(None)?;
-            Some(part.stages.iter().find(|one| one.stage == *stage)?.customers)
-        });
-        in_stage.unwrap_or(all) > READ_BUDGET as u64
-    };
-    if let Some(picture) = picture.filter(is_large) {
-        let is_default = asked.sort(view) == Asked::default().sort(view);
-        if is_default && !asked.is_filtered() && !picture.ranked.is_empty() {
-            let page = PageRequest::new(ROWS, given(asked.cursor.clone()));
-            let list = first_of_all(&view.app, &view.lifecycle, &picture.ranked, &page).await?;
-            return Ok((list, Order::Ranked(picture.at, picture.ranked.len())));
-        }
-        return Ok((read(view, asked, ROWS, None).await?, Order::Unsorted));
-    }
     match read(view, asked, ROWS, Some(sort.to_owned())).await {
-        Err(problem) if problem.code == TOO_MANY_TO_SORT => {
-            Ok((read(view, asked, ROWS, None).await?, Order::Unsorted))
-        }
-        list => Ok((list?, Order::Sorted)),
+        Err(problem) if problem.code == TOO_MANY_TO_SORT => {}
+        list => return Ok((list?, Order::Sorted)),
     }
+    let is_default = asked.sort(view) == Asked::default().sort(view);
+    let picture = if is_default && !asked.is_filtered() {
+        view.app.store.overview().await?.filter(|picture| !picture.ranked.is_empty())
+    } else {
+        None
+    };
+    let Some(picture) = picture else {
+        return Ok((read(view, asked, ROWS, None).await?, Order::Unsorted));
+    };
+    let page = PageRequest::new(ROWS, given(asked.cursor.clone()));
+    let list = first_of_all(&view.app, &view.lifecycle, &picture.ranked, &page).await?;
+    Ok((list, Order::Ranked(picture.at, picture.ranked.len())))
 }
 
 async fn read(

@@ -22,8 +22,17 @@ const AT_ONCE: usize = 8;
 pub(super) enum Planned {
     /// It does not load any more: why.
     Unusable(String),
-    /// What it would do, and whether there are more customers than were looked at.
-    Plan(Box<Plan>, bool),
+    /// What it would do, and what the page leaves out.
+    Plan(Box<Plan>, LeftOut),
+}
+
+/// What a page does not wait for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeftOut {
+    /// There are more customers than were looked at.
+    customers: bool,
+    /// What accounts below others count.
+    below: bool,
 }
 
 /// Lives through the last months of some customers under the active file and another version.
@@ -42,7 +51,12 @@ pub(super) async fn planned(view: &View, other: &Configuration) -> Result<Planne
     let page = store.customers(&CustomerFilter::default(), LOOKED_AT, None).await?;
     let logs = logs(store, &page.items).await?;
     let plan = lived(&view.lifecycle, &proposed, &page.items, &logs, view.now);
-    Ok(Planned::Plan(Box::new(plan), page.next_cursor.is_some()))
+    let rolls_up = |file: &Lifecycle| file.metrics.iter().any(|metric| metric.rolls_up);
+    let left_out = LeftOut {
+        customers: page.next_cursor.is_some(),
+        below: rolls_up(&view.lifecycle) || rolls_up(&proposed),
+    };
+    Ok(Planned::Plan(Box::new(plan), left_out))
 }
 
 async fn logs(store: &Store, customers: &[Versioned]) -> Result<Vec<Vec<Event>>, StoreError> {
@@ -71,11 +85,11 @@ fn lived(
 
 /// The report.
 pub(super) fn report(planned: &Planned, version: u64) -> Markup {
-    let (plan, has_more) = match planned {
+    let (plan, left_out) = match planned {
         Planned::Unusable(why) => {
             return html! { p.warning { "Version " (version) " can no longer be used: " (why) } };
         }
-        Planned::Plan(plan, has_more) => (plan, *has_more),
+        Planned::Plan(plan, left_out) => (plan, *left_out),
     };
     let differences = [
         ("Findings that the next night opens", named(&plan.findings_now)),
@@ -85,7 +99,8 @@ pub(super) fn report(planned: &Planned, version: u64) -> Markup {
     html! {
         p { b { (plan.moved.customers) } " of " (plan.customers) " customers would be in another stage ("
             (show::percent(plan.share())) "), and " (plan.paths_differ) " would have taken another path within " (MONTHS) " months." }
-        @if has_more { p.quiet { "These are the first " (LOOKED_AT) " customers; " code { "lifecycle plan" } " looks at all of them." } }
+        @if left_out.below { p.quiet { "What accounts below others count is left out here; " code { "lifecycle plan" } " counts it." } }
+        @if left_out.customers { p.quiet { "These are the first " (LOOKED_AT) " customers; " code { "lifecycle plan" } " looks at all of them." } }
         @if plan.is_empty() { (show::empty("It would decide nothing differently.", "")) }
         @if !plan.by_stage.is_empty() {
             table {

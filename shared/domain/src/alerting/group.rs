@@ -72,6 +72,10 @@ pub struct Bucket {
     pub news: u64,
     /// How often it was told of.
     pub epoch: u32,
+    /// Whether a message left all of it out after it was last told of: then everything in it is new to
+    /// the next one.
+    #[serde(default)]
+    pub is_hidden: bool,
 }
 
 /// Whether an alert is.
@@ -246,7 +250,8 @@ impl Group {
             self.withdraw(&arrival.key, &arrival.alert, before);
         }
         let counted = self.bucket(bucket);
-        let (epoch, has_ended) = (counted.epoch, counted.resolved > 0);
+        let (epoch, has_ended, is_hidden) =
+            (counted.epoch, counted.resolved > 0, counted.is_hidden);
         let note = |epoch, told| Note {
             seq: arrival.seq,
             group: self.id.clone(),
@@ -258,13 +263,19 @@ impl Group {
         };
         let note = match here {
             // It is already; what changes is the entry that says so.
-            Some(before) if before.is_firing => note(before.epoch, before.told),
+            Some(before) if before.is_firing => {
+                note(epoch, self.was_told(&arrival.key, &arrival.alert, before))
+            }
             // It ended and began again before anybody heard of that.
             Some(before) if before.told && before.epoch == epoch && has_ended => {
-                let note = note(epoch, true);
+                let note = note(epoch, !is_hidden);
                 let counted = self.bucket(bucket);
                 counted.resolved = counted.resolved.saturating_sub(1);
                 counted.firing += 1;
+                counted.fresh += u64::from(is_hidden);
+                if is_hidden {
+                    self.fresh_since.get_or_insert(now);
+                }
                 self.is_told_already();
                 note
             }
@@ -413,6 +424,7 @@ impl Group {
         for ((bucket, muted), (fresh, resolved, news)) in
             self.buckets.iter_mut().zip(muted).zip(left)
         {
+            bucket.is_hidden = muted.is_some();
             if let Some(muted) = muted {
                 bucket.fresh = bucket.firing;
                 if !muted.holds(State::Resolved) {
@@ -432,7 +444,9 @@ impl Group {
             Some(at) => self.members[at].told,
             None => {
                 let bucket = self.buckets.get(note.bucket as usize);
-                note.told || bucket.is_some_and(|bucket| bucket.epoch > note.epoch)
+                let is_hidden = bucket.is_some_and(|bucket| bucket.is_hidden);
+                let was_told = bucket.is_some_and(|bucket| bucket.epoch > note.epoch);
+                !is_hidden && (note.told || was_told)
             }
         }
     }

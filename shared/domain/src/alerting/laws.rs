@@ -4,8 +4,10 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::tests::World;
+use super::tests::{World, file};
 use super::*;
+use crate::alert::Labels;
+use crate::lifecycle::Lifecycle;
 
 const ALERTS: &str = "  group_by: [csm]
   group_wait: 30s
@@ -129,6 +131,158 @@ proptest! {
                 _ => 300 - 120,
             };
             prop_assert!(since >= least, "{:?} {} s after {:?}", sent, since, before);
+        }
+    }
+
+    #[test]
+    fn a_group_counts_alike_those_it_knows_one_by_one_and_those_it_does_not(
+        acts in prop::collection::vec(crowd_act(), 1..80),
+    ) {
+        let mut crowd = Crowd::new();
+        for act in acts {
+            crowd.act(act);
+            let bucket = &crowd.group.buckets[0];
+            let count = |what: fn(&Is) -> bool| crowd.is.iter().filter(|is| what(is)).count() as u64;
+            prop_assert_eq!(bucket.firing, count(|is| matches!(is, Is::New | Is::Told)), "firing");
+            prop_assert_eq!(bucket.fresh, count(|is| *is == Is::New), "fresh");
+            prop_assert_eq!(bucket.resolved, count(|is| *is == Is::Ended), "resolved");
+        }
+    }
+}
+
+/// How one alert is, by what people heard of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Is {
+    Not,
+    New,
+    Told,
+    /// It ended, and whoever heard of it was not told.
+    Ended,
+}
+
+#[derive(Debug, Clone)]
+enum CrowdAct {
+    Fire(usize),
+    FireFrom(usize, usize),
+    End(usize),
+    Message,
+    /// A message that leaves the bucket out: it is inhibited, or silenced.
+    MessageWithout {
+        is_silenced: bool,
+    },
+}
+
+fn crowd_act() -> impl Strategy<Value = CrowdAct> {
+    let who = 0..Crowd::MOST;
+    prop_oneof![
+        3 => who.clone().prop_map(CrowdAct::Fire),
+        1 => (who.clone(), 1..Crowd::MOST).prop_map(|(from, count)| CrowdAct::FireFrom(from, count)),
+        4 => who.prop_map(CrowdAct::End),
+        2 => Just(CrowdAct::Message),
+        2 => any::<bool>().prop_map(|is_silenced| CrowdAct::MessageWithout { is_silenced }),
+    ]
+}
+
+/// More alerts of one kind than a group knows one by one.
+struct Crowd {
+    lifecycle: Lifecycle,
+    group: Group,
+    notes: Vec<Option<Note>>,
+    is: Vec<Is>,
+    now: jiff::Timestamp,
+    seq: u64,
+}
+
+impl Crowd {
+    const MOST: usize = MAX_MEMBERS + 20;
+
+    fn new() -> Crowd {
+        let alerts = "  routes: [{ to: team, repeat_interval: 1h }]\n  inhibit: [{ when: { kind: feed_silent }, mute: { kind: finding } }]";
+        let lifecycle = file(alerts);
+        let route = &lifecycle.routes[0];
+        let now = "2026-01-15T11:00:00Z".parse().unwrap();
+        let group = Group::new(route, &[], &Labels::new(), now);
+        let (notes, is) = (vec![None; Crowd::MOST], vec![Is::Not; Crowd::MOST]);
+        let mut crowd = Crowd { lifecycle, group, notes, is, now, seq: 0 };
+        (0..Crowd::MOST).for_each(|who| crowd.fire(who));
+        crowd
+    }
+
+    fn arrival(&mut self, who: usize) -> Arrival {
+        self.seq += 1;
+        let labels = [("kind", "finding"), ("standard", "dull")];
+        Arrival {
+            key: format!("c{who}"),
+            customer: format!("c{who}"),
+            name: String::new(),
+            alert: "finding.dull".to_owned(),
+            headline: String::new(),
+            labels: labels.map(|(label, value)| (label.to_owned(), vec![value.to_owned()])).into(),
+            seq: self.seq,
+            at: self.now,
+        }
+    }
+
+    fn fire(&mut self, who: usize) {
+        let arrival = self.arrival(who);
+        let is_hidden = self.group.buckets.first().is_some_and(|bucket| bucket.is_hidden);
+        self.notes[who] = Some(self.group.fire(&arrival, self.notes[who].as_ref(), self.now));
+        self.is[who] = match self.is[who] {
+            Is::Not => Is::New,
+            Is::Ended if is_hidden => Is::New,
+            Is::Ended => Is::Told,
+            is => is,
+        };
+    }
+
+    fn act(&mut self, act: CrowdAct) {
+        self.now += SignedDuration::from_mins(10);
+        match act {
+            CrowdAct::Fire(who) => self.fire(who),
+            CrowdAct::FireFrom(from, count) => {
+                (from..(from + count).min(Crowd::MOST)).for_each(|who| self.fire(who));
+            }
+            CrowdAct::End(who) => {
+                let arrival = self.arrival(who);
+                let Some(before) = self.notes[who].clone() else { return };
+                self.notes[who] = Some(self.group.resolve(&arrival, &before, self.now));
+                self.is[who] = match self.is[who] {
+                    Is::New | Is::Not => Is::Not,
+                    Is::Told | Is::Ended => Is::Ended,
+                };
+            }
+            CrowdAct::Message => self.message(&[], &[]),
+            CrowdAct::MessageWithout { is_silenced: true } => {
+                let silence = Silence {
+                    id: "s".to_owned(),
+                    matchers: vec![Matcher::parse("kind=finding").unwrap()],
+                    author: "kim".to_owned(),
+                    reason: "known".to_owned(),
+                    starts_at: self.now,
+                    ends_at: self.now + SignedDuration::from_mins(1),
+                };
+                self.message(&[silence], &[]);
+            }
+            CrowdAct::MessageWithout { is_silenced: false } => {
+                let source = Inhibiting { rule: 0, equal: Vec::new(), is_muted_too: false };
+                self.message(&[], &[source]);
+            }
+        }
+    }
+
+    fn message(&mut self, silences: &[Silence], sources: &[Inhibiting]) {
+        let rules = &self.lifecycle.inhibit;
+        let mutes = Mutes { silences, rules, sources, now: self.now };
+        let is_muted = mutes.of_bucket(&self.group, 0);
+        assert_eq!(is_muted.is_some(), !silences.is_empty() || !sources.is_empty());
+        self.group.told(&Reason::NewAlerts, &mutes, self.now, self.now);
+        for is in &mut self.is {
+            *is = match (*is, &is_muted) {
+                (Is::New, None) => Is::Told,
+                (Is::Told, Some(_)) => Is::New,
+                (Is::Ended, None | Some(Muted::Inhibited { .. })) => Is::Not,
+                (is, _) => is,
+            };
         }
     }
 }

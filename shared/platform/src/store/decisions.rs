@@ -284,6 +284,7 @@ impl Store {
             writes.extend(told.of(change, entry)?);
         }
         if let Some(entry) = entries.first() {
+            writes.extend(told.waivers(entry.at)?);
             let as_of = (lifecycle, entry.at);
             writes.extend(self.transact_tasks(before, after, changes, as_of)?);
         }

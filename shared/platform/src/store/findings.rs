@@ -1,12 +1,14 @@
 //! Findings and waivers in the `control` table: lists for people, written in the transaction of the
 //! decision they are of.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use domain::customer::Customer;
 use domain::facts::Facts;
 use domain::journal::{Change, Effect, JournalEntry, Reason, Was};
 use domain::lifecycle::{FindingSeverity, Lifecycle};
-use domain::tended::{Seen, Tended};
+use domain::tended::{Seen, Tended, Waiver};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +107,7 @@ pub(super) struct FindingWrites<'a> {
 }
 
 impl FindingWrites<'_> {
-    /// What one of the changes does to the lists of findings and waivers: at most two writes.
+    /// What one of the changes does to the lists of findings: at most two writes.
     pub(super) fn of(
         &self,
         change: &Change,
@@ -116,25 +118,14 @@ impl FindingWrites<'_> {
         let tended = change.effect.standard().and_then(|name| before.tended.get(name));
         match &change.effect {
             Effect::OpenFinding { standard, key } => {
-                let finding = self.record(standard, key, at, entry);
-                let mut writes = vec![self.put_open(&finding)?];
-                // One that has run out is no longer remembered; no item is written twice at once.
-                let has_waiver = tended.is_some_and(|tended| tended.waiver.is_some());
-                if has_waiver && !self.ends(standard) {
-                    writes.push(self.end_waiver(standard)?);
-                }
-                Ok(writes)
+                Ok(vec![self.put_open(&self.record(standard, key, at, entry))?])
             }
             Effect::ReopenFinding { standard, key, opened_at, was } => {
                 let finding = self.record(standard, key, *opened_at, entry);
                 let mut writes = vec![self.put_open(&finding)?];
-                match was {
-                    Was::Closed(closed_at) => {
-                        let sk = open_sort_key(*closed_at, &finding.id);
-                        writes.push(self.delete(CLOSED, &sk)?);
-                    }
-                    Was::Waived if self.ends(standard) => {}
-                    Was::Waived => writes.push(self.end_waiver(standard)?),
+                if let Was::Closed(closed_at) = was {
+                    let sk = open_sort_key(*closed_at, &finding.id);
+                    writes.push(self.delete(CLOSED, &sk)?);
                 }
                 Ok(writes)
             }
@@ -162,15 +153,11 @@ impl FindingWrites<'_> {
                 let (Some(open), Some(seen)) = (open, seen) else { return Ok(Vec::new()) };
                 Ok(vec![self.note_seen(standard, key, open.opened_at, seen)?])
             }
-            Effect::Waive { standard, hides, until, .. } => {
-                let mut writes = vec![self.put_waiver(standard, *until)?];
-                if let Some((key, opened_at)) = hides {
-                    let id = finding_id(self.before, standard, key);
-                    writes.push(self.delete(OPEN, &open_sort_key(*opened_at, &id))?);
-                }
-                Ok(writes)
+            Effect::Waive { standard, hides: Some((key, opened_at)), .. } => {
+                let id = finding_id(self.before, standard, key);
+                Ok(vec![self.delete(OPEN, &open_sort_key(*opened_at, &id))?])
             }
-            Effect::Unwaive { standard, .. } => Ok(vec![self.end_waiver(standard)?]),
+            Effect::Waive { .. } | Effect::Unwaive { .. } => Ok(Vec::new()),
             Effect::EnterStage
             | Effect::EnterBand
             | Effect::MoveByHand { .. }
@@ -185,10 +172,29 @@ impl FindingWrites<'_> {
         }
     }
 
-    /// Whether a person ends the waiver of a standard by the same decisions.
-    fn ends(&self, name: &str) -> bool {
-        let mut effects = self.changes.iter().map(|change| &change.effect);
-        effects.any(|effect| matches!(effect, Effect::Unwaive { standard, .. } if standard == name))
+    /// What all of the changes do to the list of waivers: one write for each that begins, ends or gets
+    /// another end.
+    pub(super) fn waivers(&self, at: Timestamp) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let standards = self.changes.iter().filter_map(|change| change.effect.standard());
+        let standards: BTreeSet<&str> = standards.collect();
+        let mut writes = Vec::new();
+        for standard in standards {
+            let waiver = |customer: &Customer| {
+                let tended = customer.status.tended.get(standard);
+                tended.and_then(|tended| tended.waiver.clone())
+            };
+            let (before, after) = (waiver(&self.before.customer), waiver(self.after));
+            let until = |waiver: &Option<Waiver>| waiver.as_ref().map(|waiver| waiver.until);
+            if until(&before) == until(&after) {
+                continue;
+            }
+            // One that a person ended may be remembered for what it hid.
+            match after.filter(|waiver| waiver.is_in_force(at)) {
+                Some(waiver) => writes.push(self.put_waiver(standard, waiver.until)?),
+                None => writes.push(self.end_waiver(standard)?),
+            }
+        }
+        Ok(writes)
     }
 
     fn record(
