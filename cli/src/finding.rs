@@ -4,13 +4,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::adherence::{By, Row};
 use domain::by_hand::{self, NeedsReason};
 use domain::feed::health::FeedHealth;
 use domain::journal::FindingOutcome;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use platform::adherence::{Span, read};
 use platform::store::Finding;
 use serde_json::{Value as Json, json};
