@@ -316,8 +316,11 @@ impl Group {
                 (None, _) => {}
             }
         }
-        let epoch = self.bucket(before.bucket).epoch;
-        let told = if before.is_firing { was_told } else { before.told };
+        let (epoch, told) = match before.is_firing {
+            true => (self.bucket(before.bucket).epoch, was_told),
+            // That it ended is remembered already, and as of when.
+            false => (before.epoch, before.told),
+        };
         Note { seq: arrival.seq, epoch, is_firing: false, told, ..before.clone() }
     }
 
@@ -511,7 +514,7 @@ impl Group {
             && let Some(at) = self.position(&arrival.key, &arrival.alert)
         {
             let member = &mut self.members[at];
-            (member.state, member.told, member.bucket) = (state, told || member.told, bucket);
+            (member.state, member.told, member.bucket) = (state, told, bucket);
             member.headline.clone_from(&arrival.headline);
             return;
         }
