@@ -12,7 +12,7 @@ use platform::store::{Person, Versioned};
 use platform::{CustomerKey, Store};
 use serde_json::{Map, Value as Json, json};
 
-use super::meaning::{self, Awaited, Found, Kind, SCHEDULES, STUCK_AFTER, Schedule, State};
+use super::meaning::{self, Awaited, Found, SCHEDULES, STUCK_AFTER, Schedule, State};
 use super::site::{Site, Token, Whom};
 use super::told::{Stop, Told};
 use crate::clock::LocalClock;
@@ -70,64 +70,56 @@ impl<'a> Checks<'a> {
     }
 
     /// Makes every check but those of the cleanup.
-    pub(super) async fn make(&mut self, told: &mut Told, is_local: bool) -> Result<()> {
-        let (mut has_key, mut is_taken) = (false, false);
-        if told.check(&meaning::TABLES, self.tables()).await? == State::Ok {
-            has_key = told.check(&meaning::WRITE_KEY, self.write_key()).await? == State::Ok;
+    pub(super) async fn make(&mut self, told: &mut Told, is_local: bool) {
+        let is_there = told.check(&meaning::TABLES, self.tables()).await == State::Ok;
+        let has_key = match is_there {
+            true => told.check(&meaning::WRITE_KEY, self.write_key()).await == State::Ok,
+            false => told.skip(&meaning::WRITE_KEY, NO_WORKSPACE) == State::Ok,
+        };
+        told.check(&meaning::REFUSES, self.refuses()).await;
+        let is_taken = match has_key {
+            true => told.check(&meaning::ACCEPTS, self.sends(true)).await == State::Ok,
+            false => told.skip(&meaning::ACCEPTS, "there is no write key") == State::Ok,
+        };
+        if is_taken {
+            told.check(&meaning::DUPLICATES, self.sends(false)).await;
+            told.check(&meaning::STATE, self.state()).await;
         } else {
-            told.skip(&meaning::WRITE_KEY, "there is no workspace to make it in")?;
+            told.skip(&meaning::DUPLICATES, NOTHING_TAKEN);
+            told.skip(&meaning::STATE, NOTHING_TAKEN);
         }
-        told.check(&meaning::REFUSES, self.refuses()).await?;
-        match has_key {
-            true => {
-                let accepts = self.sends(true);
-                is_taken = told.check(&meaning::ACCEPTS, accepts).await? == State::Ok;
-            }
-            false => drop(told.skip(&meaning::ACCEPTS, "there is no write key")?),
-        }
-        for (kind, at) in [(&meaning::DUPLICATES, 0), (&meaning::STATE, 1)] {
-            match (is_taken, at) {
-                (false, _) => told.skip(kind, NOTHING_TAKEN)?,
-                (true, 0) => told.check(kind, self.sends(false)).await?,
-                (true, _) => told.check(kind, self.state()).await?,
+        for schedule in &SCHEDULES {
+            match (is_there, is_local && !schedule.is_local) {
+                (_, true) => told.skip(&schedule.kind, "`lifecycle dev` has no such schedule"),
+                (true, _) => told.check(&schedule.kind, self.ran(schedule)).await,
+                (false, _) => told.skip(&schedule.kind, NO_WORKSPACE),
             };
         }
-        self.make_runs(told, is_local).await?;
-        told.check(&meaning::CONSOLE_REFUSES, self.strangers()).await?;
-        told.check(&meaning::CONSOLE, self.console()).await?;
-        let decided = match is_taken {
-            true => told.check(&meaning::DECISION, self.decision()).await?,
-            false => told.skip(&meaning::DECISION, NOTHING_TAKEN)?,
-        };
-        match decided {
-            State::Ok => told.check(&meaning::JOURNAL, self.journal()).await?,
-            _ => told.skip(&meaning::JOURNAL, "there is no decision in it")?,
-        };
-        match self.lifecycle.is_some() {
-            true => {
-                told.check(&meaning::QUARANTINE, self.quarantine()).await?;
-                told.check(&meaning::MESSAGES, self.messages()).await?;
-            }
-            false => {
-                told.skip(&meaning::QUARANTINE, NO_WORKSPACE)?;
-                told.skip(&meaning::MESSAGES, NO_WORKSPACE)?;
-            }
-        }
-        Ok(())
+        told.check(&meaning::CONSOLE_REFUSES, self.strangers()).await;
+        told.check(&meaning::CONSOLE, self.console()).await;
+        self.follow(told, is_there, is_taken).await;
     }
 
-    async fn make_runs(&self, told: &mut Told, is_local: bool) -> Result<()> {
-        for schedule in &SCHEDULES {
-            let kind: &Kind = &schedule.kind;
-            if is_local && !schedule.is_local {
-                told.skip(kind, "`lifecycle dev` has no such schedule")?;
-            } else if self.lifecycle.is_none() {
-                told.skip(kind, NO_WORKSPACE)?;
-            } else {
-                told.check(kind, self.ran(schedule)).await?;
+    /// What becomes of the customer.
+    async fn follow(&self, told: &mut Told, is_there: bool, is_taken: bool) {
+        let decided = match is_taken {
+            true => {
+                told.announce("waiting for the first decision");
+                told.check(&meaning::DECISION, self.decision()).await
             }
+            false => told.skip(&meaning::DECISION, NOTHING_TAKEN),
+        };
+        match decided {
+            State::Ok => told.check(&meaning::JOURNAL, self.journal()).await,
+            _ => told.skip(&meaning::JOURNAL, "there is no decision in it"),
+        };
+        if is_there {
+            told.check(&meaning::QUARANTINE, self.quarantine()).await;
+            told.check(&meaning::MESSAGES, self.messages()).await;
+        } else {
+            told.skip(&meaning::QUARANTINE, NO_WORKSPACE);
+            told.skip(&meaning::MESSAGES, NO_WORKSPACE);
         }
-        Ok(())
     }
 
     /// The ids that the events name, and whose each is: the user's first, whose links lead to the account.
@@ -298,7 +290,7 @@ impl<'a> Checks<'a> {
 }
 
 const NOTHING_TAKEN: &str = "no event was taken";
-const NO_WORKSPACE: &str = "the tables could not be read";
+const NO_WORKSPACE: &str = "there is no workspace that could be read";
 
 /// The ids of a customer of this command: with a user of its own where customers are accounts.
 pub(super) fn ids_of(id: &str, lifecycle: &Lifecycle) -> Vec<(Person, String)> {

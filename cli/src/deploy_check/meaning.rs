@@ -197,7 +197,10 @@ pub(super) fn ran(schedule: &Schedule, runs: &[Ran], made: Timestamp, now: Times
     match last {
         Some((at, visited)) if now.duration_since(at) <= limit => {
             let ago = rough(now.duration_since(at));
-            Found::ok(format!("finished {ago} ago, {visited} customers visited"))
+            // A picture and a lesson visit nobody.
+            let visits =
+                if visited > 0 { format!(", {visited} customers visited") } else { "".into() };
+            Found::ok(format!("finished {ago} ago{visits}"))
         }
         None if stack <= limit => Found::skipped(format!(
             "none yet: the tables are {} old, the schedule may take {}",

@@ -41,7 +41,7 @@ them: they are taken once, by who has a key; the schedules run, a decision is ma
 nothing is set aside or stuck; the console refuses strangers. Then the customer is erased and the key \
 revoked, also when a check failed or Ctrl-C was pressed. Nobody is told of that customer: its alerts are silenced.\n\n\
 Table names come from EVENTS_TABLE, CUSTOMERS_TABLE, JOURNAL_TABLE and CONTROL_TABLE, as with every --aws; \
-docs/operations.md, After deploying, has the line that sets them and API_URL from the stack's outputs.",
+README, Deploy, has the line that sets them and API_URL from the stack's outputs.",
     after_long_help = "Examples:\n  \
 lifecycle deploy-check --aws --url \"$API_URL\"\n  \
 lifecycle deploy-check --aws --url \"$API_URL\" --wait 15m      where DueRate is rate(15 minutes)\n  \
@@ -100,11 +100,12 @@ pub async fn run(args: DeployCheckArgs) -> Result<ExitCode> {
     let made = AssertUnwindSafe(checks.make(&mut told, is_local)).catch_unwind().await;
     told.is_cleaning_up = true;
     if made.is_err() {
-        told.tell(&CHECKS, Duration::ZERO, Found::failed("the command failed on the way"))?;
+        told.tell(&CHECKS, Duration::ZERO, Found::failed("the command failed on the way"));
     }
-    let cleaned_up = cleanup::clean_up(&checks, &mut told).await;
-    made.unwrap_or(Ok(()))?;
-    cleaned_up?;
+    if stop.is_wanted() {
+        told.announce("stopped: cleaning up");
+    }
+    cleanup::clean_up(&checks, &mut told).await;
     let is_good = told.end(&site.base)? && !stop.is_wanted();
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -56,6 +56,8 @@ pub(super) struct Told {
     json: bool,
     spinner: ProgressBar,
     stop: Stop,
+    /// Why nothing can be printed any more: no reason to leave anything undone.
+    broken: Option<std::io::Error>,
     /// From then on nothing is left out because somebody wants it to end.
     pub(super) is_cleaning_up: bool,
 }
@@ -67,7 +69,8 @@ impl Told {
             false => ProgressBar::hidden(),
         };
         spinner.set_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?);
-        Ok(Told { checks: Vec::new(), json, spinner, stop, is_cleaning_up: false })
+        let (checks, broken) = (Vec::new(), None);
+        Ok(Told { checks, json, spinner, stop, broken, is_cleaning_up: false })
     }
 
     /// Makes a check and tells what it found. Whatever goes wrong on the way is a failed check.
@@ -75,7 +78,7 @@ impl Told {
         &mut self,
         kind: &Kind,
         asks: impl Future<Output = Result<Found>>,
-    ) -> Result<State> {
+    ) -> State {
         if !self.is_cleaning_up && self.stop.is_wanted() {
             return self.tell(kind, Duration::ZERO, Found::skipped("stopped before it"));
         }
@@ -88,25 +91,38 @@ impl Told {
     }
 
     /// Tells that a check was not made, and why.
-    pub(super) fn skip(&mut self, kind: &Kind, why: &str) -> Result<State> {
+    pub(super) fn skip(&mut self, kind: &Kind, why: &str) -> State {
         self.tell(kind, Duration::ZERO, Found::skipped(why))
     }
 
-    pub(super) fn tell(&mut self, kind: &Kind, took: Duration, found: Found) -> Result<State> {
+    pub(super) fn tell(&mut self, kind: &Kind, took: Duration, found: Found) -> State {
         let Found { state, detail } = found;
         let see = (state == State::Failed).then_some(kind.see);
         let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
         let check = Check { name: kind.name, state, seconds, detail, see };
         self.spinner.disable_steady_tick();
-        if !self.json {
-            self.spinner.suspend(|| print(&check))?;
+        if !self.json && self.broken.is_none() {
+            self.broken = self.spinner.suspend(|| print(&check)).err();
         }
         self.checks.push(check);
-        Ok(state)
+        state
+    }
+
+    /// Says on standard error what takes long, where no spinner does.
+    pub(super) fn announce(&self, what: &str) {
+        if self.spinner.is_hidden() && !self.json {
+            let _ = writeln!(std::io::stderr(), "{what}");
+        }
     }
 
     /// Tells what all of it came to: whether nothing failed.
-    pub(super) fn end(&self, url: &str) -> Result<bool> {
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub(super) fn end(self, url: &str) -> Result<bool> {
+        if let Some(error) = self.broken {
+            return Err(error.into());
+        }
         self.spinner.finish_and_clear();
         let count = |state| self.checks.iter().filter(|check| check.state == state).count();
         let (passed, failed, skipped) =
@@ -125,7 +141,7 @@ impl Told {
     }
 }
 
-fn print(check: &Check) -> Result<()> {
+fn print(check: &Check) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     let (word, color) = match check.state {
         State::Ok => ("ok", 32),
@@ -141,5 +157,5 @@ fn print(check: &Check) -> Result<()> {
     if let Some(see) = check.see {
         writeln!(out, "         see {see}")?;
     }
-    Ok(out.flush()?)
+    out.flush()
 }

@@ -151,6 +151,21 @@ fn who_stops_it_leaves_nothing_either() {
 }
 
 #[test]
+fn who_does_not_read_what_it_says_is_cleaned_up_after_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path(), &DATA);
+    let arguments = [&["deploy-check", "--url", &dev.http.url], &DATA[..]].concat();
+    let mut process = command(folder.path(), &arguments);
+    let process = process.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = process.spawn().unwrap();
+    drop(process.stdout.take());
+    assert_eq!(process.wait_with_output().unwrap().status.code(), Some(1));
+    let sender = |dev: &Dev| dev.http.list("/api/feeds").len();
+    assert_eq!(sender(&dev), 1, "it had sent events");
+    assert_nothing_is_left(folder.path(), &dev);
+}
+
+#[test]
 fn wrong_use_touches_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let local = "http://127.0.0.1:1";
