@@ -96,7 +96,7 @@ pub async fn run(args: KeysArgs) -> Result<ExitCode> {
 }
 
 /// 160 random bits of the operating system, as text.
-fn new_key() -> Result<String> {
+pub(crate) fn new_key() -> Result<String> {
     let mut bytes = [0u8; 20];
     getrandom::fill(&mut bytes).context("the operating system gave no random numbers")?;
     Ok(format!("wk_{}", domain::hex(&bytes)))

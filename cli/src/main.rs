@@ -9,9 +9,9 @@ use lifecycle::clock::LocalClock;
 use lifecycle::configuration::activate;
 use lifecycle::target::{Target, TargetArgs};
 use lifecycle::{
-    alerts, apply, audit, by_hand, cases, dev, erase, eval, explain, export, finding, history,
-    import, init, keys, model, outcomes, plan, quarantine, run, schema, secrets, simulate, tasks,
-    validate,
+    alerts, apply, audit, by_hand, cases, deploy_check, dev, erase, eval, explain, export, finding,
+    history, import, init, keys, model, outcomes, plan, quarantine, run, schema, secrets, simulate,
+    tasks, validate,
 };
 
 /// Runs a company's customer lifecycle: stages, churn risk, standards and alerts, from one file
@@ -69,6 +69,7 @@ enum Command {
     Erase(erase::EraseArgs),
     Export(export::ExportArgs),
     Audit(audit::AuditArgs),
+    DeployCheck(deploy_check::DeployCheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +148,7 @@ async fn execute(command: Command) -> Result<ExitCode> {
         Command::Erase(args) => erase::run(args).await,
         Command::Export(args) => export::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::DeployCheck(args) => deploy_check::run(args).await,
     }
 }
 

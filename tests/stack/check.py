@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Any
 
+import deployed
 import path
 import permissions
 import usage
@@ -37,6 +38,7 @@ def main() -> int:
             workspace.lifecycle("apply", str(LIFECYCLE), "--yes", "--author", AUTHOR)
             path.check(workspace, expect)
             usage.check(workspace, expect)
+            deployed.check(workspace, expect)
             permissions.check(workspace, expect)
         except Exception as error:
             expect(f"{type(error).__name__}: {error}", "reached", "the end")

@@ -54,7 +54,7 @@ class Workspace:
         }
         run = subprocess.run([self.command, *arguments, "--aws"], env=environment, input=stdin, capture_output=True, text=True, check=False)
         if run.returncode != 0:
-            raise RuntimeError(f"lifecycle {' '.join(arguments)}: {run.stderr}")
+            raise RuntimeError(f"lifecycle {' '.join(arguments)}: {run.stderr or run.stdout}")
         return run.stdout
 
     def _listen(self) -> str:

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use console::{Role, Visitor};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::LocalClock;
 use crate::configuration::{InvalidFile, Source, print_diagnostics};
 use crate::pack::Pack;
+use crate::signals::Signals;
 use crate::{secrets, target};
 
 /// Run the whole pack on this machine
@@ -257,25 +257,4 @@ fn greet(
 
 fn print_error(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
-}
-
-/// What ends it: Ctrl-C, or a polite request.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Takes the signals from now on: one that comes before anybody waits for it is not lost.
-    fn listen() -> std::io::Result<Signals> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn come(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

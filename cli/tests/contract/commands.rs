@@ -19,6 +19,8 @@ fn wrong_use_is_exit_code_2() {
         &["keys"],
         &["secrets"],
         &["audit"],
+        &["deploy-check"],
+        &["deploy-check", "--url", "http://example.com"],
         &["audit", "verify", "--root", "4d1c"],
         &["audit", "verify", "--seal", "4d1c"],
         &["audit", "report", "--from", "2026-01-01"],
@@ -87,6 +89,7 @@ fn help_and_version_are_answers() {
         "erase",
         "export",
         "audit",
+        "deploy-check",
     ] {
         let output = output(folder.path(), &[command, "--help"]);
         assert!(output.status.success());

@@ -5,6 +5,7 @@ mod alerts;
 mod as_code;
 mod audit;
 mod commands;
+mod deploy_check;
 mod dev;
 mod kill;
 mod learn;

@@ -52,6 +52,19 @@ pub struct RunProgress {
     pub failed: u64,
 }
 
+/// A run, or one segment of it, as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// What identifies it.
+    pub slot: RunSlot,
+    /// Whether it came to its end.
+    pub is_done: bool,
+    /// Customers looked at.
+    pub visited: u64,
+    /// Customers that could not be handled.
+    pub failed: u64,
+}
+
 /// Whether to run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunStart {
@@ -138,6 +151,28 @@ impl Store {
     ) -> Result<(), StoreError> {
         let done = RunProgress { cursor: None, ..progress.clone() };
         self.put_control(run_item(slot, &done, "done", now), None).await.map(|_| ())
+    }
+
+    /// The last runs of a function, of all its schedules, the newest first: at most so many segments.
+    /// Runs of those that are due leave nothing to be remembered by.
+    ///
+    /// # Errors
+    /// When the table cannot be read or an item is damaged.
+    pub async fn runs(&self, function: &str, most: i32) -> Result<Vec<Ran>, StoreError> {
+        let (items, _) = self.query_control(&format!("run#{function}"), most, None, false).await?;
+        items.iter().map(|found| ran_of(function, found)).collect()
+    }
+
+    /// When the workspace's tables were made; `None` where the database does not say.
+    ///
+    /// # Errors
+    /// When the table cannot be described.
+    pub async fn made_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let table = &self.tables.control;
+        let described = self.client.describe_table().table_name(table).send().await;
+        let described = described.map_err(StoreError::call("DescribeTable", table))?;
+        let made = described.table.and_then(|table| table.creation_date_time);
+        Ok(made.and_then(|made| Timestamp::from_second(made.secs()).ok()))
     }
 
     /// About how many customers there are: DynamoDB counts every few hours.
@@ -246,6 +281,31 @@ fn run_item(slot: &RunSlot, progress: &RunProgress, state: &str, now: Timestamp)
     found
 }
 
+fn ran_of(function: &str, found: &Item) -> Result<Ran, StoreError> {
+    let read = Reader { table: "control", item: found };
+    let slot = slot_of(function, read.text("sk")?);
+    Ok(Ran {
+        slot: slot.ok_or(StoreError::Item { table: "control", what: "sk" })?,
+        is_done: read.text("progress")? == "done",
+        visited: read.number("visited")?,
+        failed: read.number("failed")?,
+    })
+}
+
+/// What [`RunSlot::key`] wrote.
+fn slot_of(function: &str, sk: &str) -> Option<RunSlot> {
+    let (at, rest) = sk.split_once('#')?;
+    let (schedule, part) = rest.rsplit_once('#')?;
+    let (segment, segments) = part.split_once('/')?;
+    Some(RunSlot {
+        function: function.to_owned(),
+        schedule: schedule.to_owned(),
+        at: at.parse().ok()?,
+        segment: segment.parse().ok()?,
+        segments: segments.parse().ok()?,
+    })
+}
+
 fn cursor_of(read: &Reader<'_>) -> Result<Option<Item>, StoreError> {
     if !read.item.contains_key("resume") {
         return Ok(None);
@@ -262,4 +322,22 @@ pub(super) fn plain(cursor: &Item) -> Vec<(String, String)> {
 
 fn text(found: &Item, name: &str) -> String {
     found.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_comes_back_as_its_key_was_written() {
+        let slot = RunSlot {
+            function: "score".to_owned(),
+            schedule: "by#hand".to_owned(),
+            at: "2026-02-03T04:05:06.789Z".parse().unwrap(),
+            segment: 2,
+            segments: 3,
+        };
+        assert_eq!(slot_of("score", &text(&slot.key(), "sk")), Some(slot));
+        assert_eq!(slot_of("score", "2026-02-03T04:05:06Z#nightly"), None);
+    }
 }
