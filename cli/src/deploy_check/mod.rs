@@ -1,6 +1,6 @@
 //! `lifecycle deploy-check`: a deployed stack, verified end to end with a customer that never was.
 //!
-//! [`checks`] asks, [`meaning`] says what the answers mean, [`told`] tells it, [`cleanup`] leaves
+//! `checks` asks, `meaning` says what the answers mean, `told` tells it, `cleanup` leaves
 //! nothing behind. Whatever happens in between, a failed check, Ctrl-C or a fault of this command,
 //! the customer is erased and the write key revoked; what a killed process leaves, the next one cleans up.
 
