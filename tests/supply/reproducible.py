@@ -1,8 +1,8 @@
 """Builds functions for release twice and compares the bytes: `reproducible.py [FUNCTION ...]`.
 
 Each build has a folder of its own, with sources as they are committed and nothing of the other's. What they
-share is what has to be the same on another machine, too: the compiler, Cargo.lock and where cargo keeps what
-it downloads. Without a name all functions are built, which takes two release builds. Exit code 0 where every
+share is what has to be the same on another machine, too: the compiler and Cargo.lock; names of folders are
+left out. Without a name all functions are built, which takes two release builds. Exit code 0 where every
 byte is the same, 1 where not, 2 for a name that is no function's.
 """
 
@@ -45,7 +45,12 @@ def built(folder: str, functions: list[str]) -> dict[str, str]:
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=BytesIO(archive)) as committed:
         committed.extractall(sources, filter="data")
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(sources / "target"), "CARGO_INCREMENTAL": "0"}
+    cargo_home = os.environ.get("CARGO_HOME", Path.home() / ".cargo")
+    environment = {
+        **os.environ,
+        "CARGO_TARGET_DIR": str(sources / "target"),
+        "RUSTFLAGS": f"--remap-path-prefix={sources}=/src --remap-path-prefix={cargo_home}=/cargo",
+    }
     binaries = [part for name in functions for part in ("--bin", name)]
     command = ["cargo", "build", "--locked", "--workspace", "--release", *binaries]
     subprocess.run(command, cwd=sources, check=True, env=environment)
