@@ -157,9 +157,9 @@ fn works(name: &str) -> Vec<Kind> {
         )],
         "console" => vec![
             ("a customer", 1, 300, |number| {
-                get(&format!("/api/customers/account-{}", number % CUSTOMERS))
+                get(&format!("/api/customers/account-{}", number % CUSTOMERS), number)
             }),
-            ("a page of 100 customers", 1, 100, |_| get("/api/customers")),
+            ("a page of 100 customers", 1, 100, |number| get("/api/customers", number)),
         ],
         _ => vec![
             ("the first sweep, of customers who move", CUSTOMERS, 1, sweep),
@@ -241,8 +241,12 @@ fn batch(first: u64, events: u64) -> Json {
     http("POST", "/v1/batch", &body)
 }
 
-fn get(path: &str) -> Json {
-    http("GET", path, "")
+/// A request of one of many readers: each of them may ask only so often.
+fn get(path: &str, number: u64) -> Json {
+    let mut event = http("GET", path, "");
+    let reader = format!("arn:aws:iam::123456789012:user/reader-{}", number % 200);
+    event["requestContext"]["authorizer"] = json!({ "iam": { "userArn": reader } });
+    event
 }
 
 fn http(method: &str, path: &str, body: &str) -> Json {
