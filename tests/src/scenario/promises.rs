@@ -147,8 +147,9 @@ fn follows(journal: &[JournalEntry]) -> Result<()> {
         let thing = match entry.kind {
             ChangeKind::Stage => "stage",
             ChangeKind::Risk => "risk",
-            // One that somebody has seen is open still, and where there is none a waiver changes none.
-            ChangeKind::Waiver if entry.from.is_none() => continue,
+            // One that somebody has seen is open still; where there is none, and where it is waived
+            // already, a waiver changes none.
+            ChangeKind::Waiver if entry.from.is_none() || entry.from == entry.to => continue,
             ChangeKind::Finding | ChangeKind::Waiver => entry.rule.as_str(),
             _ => continue,
         };
