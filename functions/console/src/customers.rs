@@ -459,6 +459,9 @@ async fn find(
 ) -> Result<List<CustomerSummary>, Problem> {
     let list = selection.list();
     let sort = selection.sort;
+    if sort.is_some() && are_known_to_be_many(&app.store, selection.stage.as_deref()).await? {
+        return Err(too_many_to_sort());
+    }
     let mut search = Search {
         store: &app.store,
         parents: app.store.parents(lifecycle).await?,
@@ -467,9 +470,6 @@ async fn find(
         now: app.clock.now(),
         read: 0,
     };
-    if sort.is_some() && search.are_known_to_be_many().await? {
-        return Err(too_many_to_sort());
-    }
     let mut cursor = page.start(&list)?;
     let limit = usize::from(page.limit);
     if let Some((sort, is_turned)) = sort {
@@ -545,20 +545,18 @@ fn too_many_to_sort() -> Problem {
     Problem::bad(TOO_MANY_TO_SORT, detail)
 }
 
-impl Search<'_> {
-    /// Whether the newest picture says that more would be read than one request reads: told by one item.
-    async fn are_known_to_be_many(&self) -> Result<bool, Problem> {
-        let picture = self.store.overview().await?;
-        let Some(all) = picture.as_ref().and_then(|picture| picture.part(None)) else {
-            return Ok(false);
-        };
-        let in_stage =
-            self.selection.stage.as_ref().and_then(|stage| {
-                Some(all.stages.iter().find(|one| one.stage == *stage)?.customers)
-            });
-        Ok(in_stage.unwrap_or(all.customers) > READ_BUDGET as u64)
-    }
+/// Whether the newest picture says that more are in a stage, or at all, than one request reads: told by one
+/// item.
+async fn are_known_to_be_many(store: &Store, stage: Option<&str>) -> Result<bool, Problem> {
+    let picture = store.overview().await?;
+    let Some(all) = picture.as_ref().and_then(|picture| picture.part(None)) else {
+        return Ok(false);
+    };
+    let in_stage = all.stages.iter().find(|one| Some(one.stage.as_str()) == stage);
+    Ok(in_stage.map_or(all.customers, |one| one.customers) > READ_BUDGET as u64)
+}
 
+impl Search<'_> {
     /// All that are asked for.
     async fn all(&mut self) -> Result<Vec<CustomerSummary>, Problem> {
         let (mut items, mut cursor) = (Vec::new(), None::<String>);

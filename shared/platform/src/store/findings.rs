@@ -8,7 +8,7 @@ use domain::customer::Customer;
 use domain::facts::Facts;
 use domain::journal::{Change, Effect, JournalEntry, Reason, Was};
 use domain::lifecycle::{FindingSeverity, Lifecycle};
-use domain::tended::{Seen, Tended, Waiver};
+use domain::tended::{Seen, Tended};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -179,17 +179,14 @@ impl FindingWrites<'_> {
         let standards: BTreeSet<&str> = standards.collect();
         let mut writes = Vec::new();
         for standard in standards {
-            let waiver = |customer: &Customer| {
-                let tended = customer.status.tended.get(standard);
-                tended.and_then(|tended| tended.waiver.clone())
+            let until = |customer: &Customer| {
+                Some(customer.status.tended.get(standard)?.waiver.as_ref()?.until)
             };
-            let (before, after) = (waiver(&self.before.customer), waiver(self.after));
-            let until = |waiver: &Option<Waiver>| waiver.as_ref().map(|waiver| waiver.until);
-            if until(&before) == until(&after) {
+            if until(&self.before.customer) == until(self.after) {
                 continue;
             }
             // One that a person ended may be remembered for what it hid.
-            match after.filter(|waiver| waiver.is_in_force(at)) {
+            match self.after.status.waived(standard, at) {
                 Some(waiver) => writes.push(self.put_waiver(standard, waiver.until)?),
                 None => writes.push(self.end_waiver(standard)?),
             }
