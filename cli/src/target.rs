@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aws_config::BehaviorVersion;
 use clap::Args;
+use platform::aws::https;
+use platform::settings::TrustStore;
 use platform::{Settings, Store};
 
 use crate::embedded::engine::dynamodb_at;
@@ -52,7 +54,7 @@ impl Target {
             let settings = Settings::from_env()
                 .context("--aws needs the names of the stack's tables; see the stack's outputs")?;
             let sdk = aws_config::defaults(BehaviorVersion::latest());
-            let sdk = sdk.http_client(platform::aws::https()).load().await;
+            let sdk = sdk.http_client(https(TrustStore::System)).load().await;
             let client = aws_sdk_dynamodb::Client::new(&sdk);
             let store = Store::new(client, settings.tables, settings.event_retention_days);
             return Ok(Target { store, notes: args.data.clone(), _engine: None });

@@ -10,6 +10,7 @@ mod console;
 mod ingest;
 mod notify;
 mod sweep;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use console::console;
 pub use ingest::ingest;
 pub use notify::notify;
 pub use sweep::{comply, evaluate, score};
+pub use trust::trust;
 
 const TABLE_PREFIX: &str = "stack-";
 const WRITE_KEY: &str = "wk_of_the_binaries_tests";

@@ -22,6 +22,7 @@ COMMON_VARIABLES = {
     "JOURNAL_TABLE": "JournalTable",
     "CONTROL_TABLE": "ControlTable",
     "LOG_LEVEL": "LogLevel",
+    "TRUST_STORE": "TrustStore",
     "EVENT_RETENTION_DAYS": "EventRetentionDays",
 }
 # Actions that no single resource ARN covers: a stream has a name of its own, an object that of its day.

@@ -7,13 +7,13 @@ use aws_config::meta::region::ProvideRegion as _;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, Provider, TlsContext};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::clock::Clock;
 use crate::handoff::{Handoff, Queues};
-use crate::settings::{self, Settings, SettingsError};
+use crate::settings::{self, Settings, SettingsError, TrustStore};
 use crate::store::Store;
 use crate::sweep::TicketQueue;
 use crate::telemetry::{Telemetry, init_logs};
@@ -45,7 +45,7 @@ impl Environment {
     ) -> Result<Environment, SettingsError> {
         let settings = Settings::from_env()?;
         init_logs(&settings.log_level);
-        let sdk = sdk_config().await;
+        let sdk = sdk_config(settings.trust_store).await;
         let client = aws_sdk_dynamodb::Client::new(&sdk);
         let store = Store::new(client, settings.tables.clone(), settings.event_retention_days);
         let telemetry = Telemetry::new(function, clock.clone());
@@ -81,23 +81,38 @@ impl Environment {
     }
 }
 
-/// The one HTTP stack that the pack compiles.
+/// The roots that certificates of AWS endpoints chain to.
+const AMAZON_TRUST: &[u8] = include_bytes!("amazon-trust.pem");
+
+/// The one HTTP stack that the pack compiles, for AWS endpoints. To read all of a system's roots is most of
+/// what a function does to start; Amazon's five are a tenth of that.
+///
+/// # Panics
+/// Never: five certificates that can be read are given, or the system's.
 #[must_use]
-pub fn https() -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+pub fn https(trusted: TrustStore) -> SharedHttpClient {
+    let store = match trusted {
+        TrustStore::Amazon => tls::TrustStore::empty().with_pem_certificate(AMAZON_TRUST),
+        TrustStore::System => tls::TrustStore::default(),
+    };
+    let context = TlsContext::builder().with_trust_store(store).build();
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(context.expect("roots are given, and nothing else"))
+        .build_https()
 }
 
 /// What Lambda tells a function in its environment: region, credentials, endpoints. The SDK's own
 /// defaults would also look through profiles, role sessions and instance metadata, which no function
 /// has; without them a binary is a megabyte smaller.
-async fn sdk_config() -> SdkConfig {
+async fn sdk_config(trusted: TrustStore) -> SdkConfig {
     let credentials = EnvironmentVariableCredentialsProvider::new();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(EnvironmentVariableRegionProvider::new().region().await)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .service_config(EndpointVariables)
-        .http_client(https())
+        .http_client(https(trusted))
         .build()
 }
 

@@ -31,6 +31,16 @@ impl Tables {
     }
 }
 
+/// Whose certificates of AWS endpoints are believed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TrustStore {
+    /// Those of Amazon's own five roots.
+    #[default]
+    Amazon,
+    /// Those of every root of the system: where something in between has certificates of its own.
+    System,
+}
+
 /// What a function is told by its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -50,6 +60,8 @@ pub struct Settings {
     pub replay_queue_url: Option<String>,
     /// The bucket that daily roots are kept in, where the stack has one.
     pub roots_bucket: Option<String>,
+    /// Whose certificates of AWS endpoints are believed: `TRUST_STORE`, `amazon` or `system`.
+    pub trust_store: TrustStore,
     /// `error`, `warn` or `info`.
     pub log_level: String,
 }
@@ -108,6 +120,17 @@ impl Settings {
             })?;
             topics.insert(name.trim().to_owned(), arn.trim().to_owned());
         }
+        let trust_store = match lookup("TRUST_STORE").as_deref() {
+            None | Some("amazon") => TrustStore::Amazon,
+            Some("system") => TrustStore::System,
+            Some(other) => {
+                return Err(SettingsError::Invalid {
+                    name: "TRUST_STORE",
+                    value: other.to_owned(),
+                    hint: "`amazon` or `system`",
+                });
+            }
+        };
         Ok(Settings {
             tables: Tables {
                 events: required("EVENTS_TABLE")?,
@@ -122,6 +145,7 @@ impl Settings {
             privacy_queue_url: lookup("PRIVACY_QUEUE_URL"),
             replay_queue_url: lookup("REPLAY_QUEUE_URL"),
             roots_bucket: lookup("ROOTS_BUCKET"),
+            trust_store,
             log_level: lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -148,6 +172,20 @@ mod tests {
         let settings = Settings::from_lookup(lookup).unwrap();
         assert_eq!(settings.topics["urgent"], "arn:aws:sns:eu-west-1:1:urgent");
         assert_eq!(settings.event_retention_days, 400);
+    }
+
+    #[test]
+    fn amazons_own_roots_are_trusted_unless_told_otherwise() {
+        let of = |store: Option<&'static str>| {
+            Settings::from_lookup(move |name| match name {
+                "TRUST_STORE" => store.map(str::to_owned),
+                _ => lookup(name),
+            })
+        };
+        assert_eq!(of(None).unwrap().trust_store, TrustStore::Amazon);
+        assert_eq!(of(Some("system")).unwrap().trust_store, TrustStore::System);
+        let error = of(Some("none")).unwrap_err();
+        assert!(error.to_string().contains("`amazon` or `system`"), "{error}");
     }
 
     #[test]
