@@ -271,7 +271,7 @@ impl Pack {
         };
         match answer {
             SweepAnswer::Summary(summary) => Ok(summary),
-            SweepAnswer::Tickets(_) => bail!("a schedule is answered by a summary"),
+            SweepAnswer::Tickets { .. } => bail!("a schedule is answered by a summary"),
         }
     }
 

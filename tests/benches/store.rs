@@ -108,7 +108,7 @@ fn sweeping(c: &mut Criterion) {
         });
         match evaluate::handle(&app, event, None).await.unwrap() {
             SweepAnswer::Summary(summary) => assert_eq!(summary.visited, FLEET),
-            SweepAnswer::Tickets(_) => panic!("a summary"),
+            SweepAnswer::Tickets { .. } => panic!("a summary"),
         }
     };
     // The first run decides; those that are measured find nothing to do.

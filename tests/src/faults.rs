@@ -180,7 +180,7 @@ impl Faults {
         attempts: Attempts,
     ) -> aws_sdk_dynamodb::Client {
         let config = client.config().to_builder().http_client(self.clone());
-        let config = config.retry_config(attempts.config()).retry_partition(attempts.partition());
+        let config = config.retry_config(attempts.config()).retry_partition(partition());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
@@ -188,7 +188,7 @@ impl Faults {
     #[must_use]
     pub fn sns(&self, client: &aws_sdk_sns::Client, attempts: Attempts) -> aws_sdk_sns::Client {
         let config = client.config().to_builder().http_client(self.clone());
-        let config = config.retry_config(attempts.config()).retry_partition(attempts.partition());
+        let config = config.retry_config(attempts.config()).retry_partition(partition());
         aws_sdk_sns::Client::from_conf(config.build())
     }
 
@@ -278,13 +278,12 @@ impl Attempts {
                 .with_max_backoff(Duration::ZERO),
         }
     }
+}
 
-    /// The SDK counts attempts of all clients together, and refuses more when there were many.
-    fn partition(self) -> RetryPartition {
-        static CLIENTS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let number = CLIENTS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        RetryPartition::new(format!("faults-{number}"))
-    }
+/// The SDK counts attempts of all clients together, and refuses more when there were many: here each client
+/// counts its own, and what it counts goes with it.
+fn partition() -> RetryPartition {
+    RetryPartition::custom("faults").build()
 }
 
 impl HttpClient for Faults {

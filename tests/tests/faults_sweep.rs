@@ -180,7 +180,7 @@ async fn run(store: Store, function: SweepFunction, schedule: &str, at: Timestam
             let is_done = matches!(summary.outcome, RunOutcome::Done | RunOutcome::AlreadyDone);
             is_done && summary.failed == 0
         }
-        Ok(SweepAnswer::Tickets(_)) => panic!("a schedule is answered by a summary"),
+        Ok(SweepAnswer::Tickets { .. }) => panic!("a schedule is answered by a summary"),
         Err(_) => false,
     }
 }

@@ -577,7 +577,7 @@ async fn on_aws_a_request_goes_through_the_queue_of_comply() {
             let batch = TicketBatch { records: vec![message.clone()] };
             let event = SweepEvent::Tickets(batch);
             let answer = comply::handle(&comply, event, Some(std::time::Instant::now())).await;
-            let SweepAnswer::Tickets(failures) = answer.unwrap() else { panic!("tickets") };
+            let SweepAnswer::Tickets { failures, .. } = answer.unwrap() else { panic!("tickets") };
             assert!(failures.failures.is_empty());
         }
         states.push(on_aws.get(&path).await.1["state"].clone());

@@ -65,18 +65,17 @@ fn nightly(at: Timestamp) -> SweepEvent {
 async fn schedule(app: &App, at: Timestamp) -> Summary {
     match evaluate::handle(app, nightly(at), None).await.unwrap() {
         SweepAnswer::Summary(summary) => summary,
-        SweepAnswer::Tickets(_) => panic!("a schedule is answered by a summary"),
+        SweepAnswer::Tickets { .. } => panic!("a schedule is answered by a summary"),
     }
 }
 
-/// Delivers one message: whether it is to be delivered again.
-async fn deliver(app: &App, body: String, deadline: Option<Instant>) -> bool {
+/// Delivers one message that is not to be delivered again: how many customers were visited for it.
+async fn deliver(app: &App, body: String, deadline: Option<Instant>) -> u64 {
     let records = vec![TicketMessage { message_id: "message".to_owned(), body }];
     let event = SweepEvent::Tickets(TicketBatch { records });
-    match evaluate::handle(app, event, deadline).await.unwrap() {
-        SweepAnswer::Tickets(answer) => !answer.failures.is_empty(),
-        SweepAnswer::Summary(_) => panic!("tickets are answered by their failures"),
-    }
+    let answer = evaluate::handle(app, event, deadline).await.unwrap();
+    assert_eq!(serde_json::to_value(&answer).unwrap(), json!({ "batchItemFailures": [] }));
+    answer.counts().visited
 }
 
 /// How many customers are in a stage, and how many journal entries the busiest of them has.
@@ -112,10 +111,11 @@ async fn a_large_run_is_split_into_tickets_that_visit_everyone_once() {
         tickets.push(body);
     }
     tickets.reverse();
+    let mut visited = 0;
     for body in &tickets {
-        assert!(!deliver(&app, body.clone(), None).await);
+        visited += deliver(&app, body.clone(), None).await;
     }
-    assert_eq!(decided(&stack).await, (100, 1));
+    assert_eq!((visited, decided(&stack).await), (100, (100, 1)));
     // The schedule fires twice, and SQS delivers twice.
     schedule(&app, at()).await;
     while let Some(body) = queue.take() {
@@ -123,7 +123,7 @@ async fn a_large_run_is_split_into_tickets_that_visit_everyone_once() {
     }
     assert_eq!(tickets.len(), 10);
     for body in tickets {
-        assert!(!deliver(&app, body, None).await);
+        assert_eq!(deliver(&app, body, None).await, 0, "it is done");
     }
     assert_eq!(decided(&stack).await, (100, 1));
 }
@@ -146,7 +146,7 @@ async fn a_ticket_that_could_not_be_sent_fails_the_schedule_and_its_retry_comple
     assert!(evaluate::handle(&app, nightly(at()), None).await.is_err());
     assert_eq!(schedule(&app, at()).await.outcome, RunOutcome::Split);
     while let Some(body) = queue.take() {
-        assert!(!deliver(&app, body, None).await);
+        deliver(&app, body, None).await;
     }
     assert_eq!(decided(&stack).await, (60, 1));
 }
@@ -167,17 +167,19 @@ async fn a_run_is_handed_on_before_its_deadline_and_goes_on_from_its_cursor() {
     assert!(first.visited > 0 && first.visited < 3_000, "{}", first.visited);
     assert_eq!((first.changed, queue.sent()), (first.visited, 1));
 
-    let mut rounds = 0;
+    let (mut rounds, mut visited) = (0, first.work.visited);
     while let Some(body) = queue.take() {
         let ticket: Ticket = serde_json::from_str(&body).unwrap();
         assert_eq!(ticket.slot.at, at(), "the instant of the run, not of the hand-over");
-        assert!(!deliver(&app, body, late()).await);
+        visited += deliver(&app, body, late()).await;
         rounds += 1;
     }
     assert!(rounds >= 1);
+    assert_eq!(visited, 3_000, "each invocation counts what it did");
     assert_eq!(decided(&stack).await, (3_000, 1));
     let again = schedule(&app, at()).await;
     assert_eq!((again.outcome, again.visited), (RunOutcome::AlreadyDone, 3_000));
+    assert_eq!(again.work.visited, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

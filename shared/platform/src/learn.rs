@@ -20,6 +20,7 @@ use crate::store::{
     CustomerFilter, CustomerKey, Learnt, RunProgress, RunSlot, RunStart, Store, StoreError,
 };
 use crate::sweep::{App, RunOutcome, ScheduleEvent, Summary, SweepError};
+use crate::telemetry::Counts;
 
 /// The rhythm rests on at most this many customers. A scan goes by the hashes of keys, so that the
 /// first ones it gives are any of them.
@@ -200,6 +201,7 @@ pub async fn scheduled(
         visited: progress.visited,
         changed: progress.changed,
         failed: progress.failed,
+        work: Counts::default(),
     };
     let store = &app.store;
     let mut progress = match store.start_run(&slot, app.clock.now()).await? {
@@ -233,7 +235,8 @@ pub async fn scheduled(
         Err(error) => tracing::warn!(%error, "nothing was learnt"),
     }
     store.finish_run(&slot, &progress, app.clock.now()).await?;
-    Ok(summary(RunOutcome::Done, &progress))
+    let work = Counts::of(&progress);
+    Ok(Summary { work, ..summary(RunOutcome::Done, &progress) })
 }
 
 /// Fits what the nightly run needs and what is due, and goes on with it: the rhythm, where risk goes by

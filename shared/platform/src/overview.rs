@@ -17,6 +17,7 @@ use crate::store::{
     CustomerFilter, CustomerKey, RunProgress, RunSlot, RunStart, Store, StoreError, Versioned,
 };
 use crate::sweep::{App, RunOutcome, ScheduleEvent, Summary, SweepError};
+use crate::telemetry::Counts;
 
 /// How many customers are read at a time.
 const PAGE: i32 = 1_000;
@@ -186,8 +187,14 @@ pub async fn scheduled(
         segment: 0,
         segments: 1,
     };
-    let summary =
-        |outcome, changed| Summary { outcome, at: slot.at, visited: 0, changed, failed: 0 };
+    let summary = |outcome, changed| Summary {
+        outcome,
+        at: slot.at,
+        visited: 0,
+        changed,
+        failed: 0,
+        work: Counts { changed, ..Counts::default() },
+    };
     match app.store.start_run(&slot, app.clock.now()).await? {
         RunStart::Go(_) => {}
         RunStart::Done(_) => return Ok(summary(RunOutcome::AlreadyDone, 0)),

@@ -113,6 +113,9 @@ pub struct Summary {
     pub changed: u64,
     /// Customers that could not be handled.
     pub failed: u64,
+    /// What this invocation did of that: other invocations may have begun the run, or done it.
+    #[serde(skip)]
+    pub work: Counts,
 }
 
 /// How a run ended.
@@ -154,7 +157,14 @@ pub enum SweepAnswer {
     /// To a schedule.
     Summary(Summary),
     /// To a batch of tickets.
-    Tickets(PartialFailures),
+    Tickets {
+        /// The tickets to deliver again.
+        #[serde(flatten)]
+        failures: PartialFailures,
+        /// What was done for the others.
+        #[serde(skip)]
+        work: Counts,
+    },
 }
 
 /// What can end a sweep.
@@ -248,17 +258,21 @@ pub async fn handle(
     match event {
         SweepEvent::Schedule(event) => sweep.schedule(&event).await.map(SweepAnswer::Summary),
         SweepEvent::Tickets(batch) => {
-            let mut answer = PartialFailures::default();
+            let (mut failures, mut work) = (PartialFailures::default(), Counts::default());
             for message in batch.records {
-                if let Err(error) = sweep.ticket(&message.body).await {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "a sweep ticket failed"
-                    );
-                    answer.failures.push(FailedMessage { id: message.message_id });
+                match sweep.ticket(&message.body).await {
+                    Ok(done) => work.add(&done),
+                    Err(error) => {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a sweep ticket failed"
+                        );
+                        work.failed += 1;
+                        failures.failures.push(FailedMessage { id: message.message_id });
+                    }
                 }
             }
-            Ok(SweepAnswer::Tickets(answer))
+            Ok(SweepAnswer::Tickets { failures, work })
         }
     }
 }
@@ -316,23 +330,24 @@ impl Sweep<'_> {
             segments: 1,
         };
         if event.sweep == SweepKind::Due {
-            self.release(&slot).await?;
-            return self.due(&slot).await;
+            let released = self.release(&slot).await?;
+            let mut due = self.due(&slot).await?;
+            due.work.add(&released);
+            return Ok(due);
         }
         self.all(&slot).await
     }
 
     /// Decides about everybody as of when a feed was heard of again, once: what its silence held
     /// happens then, or does not. Where no run comes so soon, the next that visits all does it.
-    async fn release(&self, slot: &RunSlot) -> Result<(), SweepError> {
+    async fn release(&self, slot: &RunSlot) -> Result<Counts, SweepError> {
         let is_fresh = |at: &Timestamp| {
             let since = slot.at.duration_since(*at);
             !since.is_negative() && since < RELEASE_WITHIN
         };
-        if let Some(at) = self.released_at.filter(is_fresh) {
-            self.all(&RunSlot { schedule: RELEASE.to_owned(), at, ..slot.clone() }).await?;
-        }
-        Ok(())
+        let Some(at) = self.released_at.filter(is_fresh) else { return Ok(Counts::default()) };
+        let slot = RunSlot { schedule: RELEASE.to_owned(), at, ..slot.clone() };
+        Ok(self.all(&slot).await?.work)
     }
 
     /// Visits every customer.
@@ -346,23 +361,24 @@ impl Sweep<'_> {
         self.segment(slot).await
     }
 
-    async fn ticket(&self, body: &str) -> Result<(), SweepError> {
+    /// Does what a message asks for; one that is not for this function is dropped.
+    async fn ticket(&self, body: &str) -> Result<Counts, SweepError> {
         if let Ok(Work::Privacy(request)) = serde_json::from_str(body) {
-            return self.privacy_request(&request).await;
+            return self.privacy_request(&request).await.map(|()| Counts::default());
         }
         let ticket: Ticket = match serde_json::from_str(body) {
             Ok(ticket) => ticket,
             Err(error) => {
                 // It would be no better the next time.
                 tracing::error!(%error, "a message that is no sweep ticket was dropped");
-                return Ok(());
+                return Ok(Counts::default());
             }
         };
         if ticket.slot.function != self.function {
             tracing::error!(function = ticket.slot.function, "a ticket for another function");
-            return Ok(());
+            return Ok(Counts::default());
         }
-        self.segment(&ticket.slot).await.map(|_| ())
+        Ok(self.segment(&ticket.slot).await?.work)
     }
 
     /// Does a privacy request, or as much of it as there is time for; what is left is handed on.
@@ -403,6 +419,7 @@ impl Sweep<'_> {
             }
             RunStart::Busy => return Ok(summary(slot, RunOutcome::Busy, &RunProgress::default())),
         };
+        let begun = Counts::of(&progress);
         loop {
             let start = progress.cursor.take();
             let (page, next) =
@@ -415,7 +432,8 @@ impl Sweep<'_> {
             if let (true, Some(queue)) = (self.is_late(), self.app.queue.as_ref()) {
                 self.app.store.release_run(slot, &progress, self.app.clock.now()).await?;
                 queue.send(slot).await?;
-                return Ok(summary(slot, RunOutcome::HandedOn, &progress));
+                let work = Counts::of(&progress).since(&begun);
+                return Ok(Summary { work, ..summary(slot, RunOutcome::HandedOn, &progress) });
             }
             self.app.store.checkpoint_run(slot, &progress, self.app.clock.now()).await?;
         }
@@ -423,7 +441,8 @@ impl Sweep<'_> {
         if progress.failed > 0 && progress.failed == progress.visited {
             return Err(SweepError::AllFailed(progress.visited));
         }
-        Ok(summary(slot, RunOutcome::Done, &progress))
+        let work = Counts::of(&progress).since(&begun);
+        Ok(Summary { work, ..summary(slot, RunOutcome::Done, &progress) })
     }
 
     /// Visits the customers whose `due_at` has come. What is not reached in time stays due, and is
@@ -445,7 +464,8 @@ impl Sweep<'_> {
         if progress.failed > 0 && progress.failed == progress.visited {
             return Err(SweepError::AllFailed(progress.visited));
         }
-        Ok(summary(slot, RunOutcome::Done, &progress))
+        let work = Counts::of(&progress);
+        Ok(Summary { work, ..summary(slot, RunOutcome::Done, &progress) })
     }
 
     /// Decides about the customers of a page and makes that true, several at a time.
@@ -569,6 +589,7 @@ fn summary(slot: &RunSlot, outcome: RunOutcome, progress: &RunProgress) -> Summa
         visited: progress.visited,
         changed: progress.changed,
         failed: progress.failed,
+        work: Counts::default(),
     }
 }
 
@@ -577,15 +598,7 @@ impl SweepAnswer {
     #[must_use]
     pub fn counts(&self) -> Counts {
         match self {
-            SweepAnswer::Summary(summary) => Counts {
-                visited: summary.visited,
-                changed: summary.changed,
-                failed: summary.failed,
-                ..Default::default()
-            },
-            SweepAnswer::Tickets(failures) => {
-                Counts { failed: failures.failures.len() as u64, ..Default::default() }
-            }
+            SweepAnswer::Summary(Summary { work, .. }) | SweepAnswer::Tickets { work, .. } => *work,
         }
     }
 }

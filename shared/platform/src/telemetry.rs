@@ -18,7 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::{RunProgress, Store};
 
 /// The CloudWatch namespace of the pack's metrics.
 const NAMESPACE: &str = "Lifecycle";
@@ -56,6 +56,24 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What a run counted so far.
+    #[must_use]
+    pub fn of(progress: &RunProgress) -> Counts {
+        let RunProgress { visited, changed, failed, .. } = *progress;
+        Counts { visited, changed, failed, ..Counts::default() }
+    }
+
+    /// What of a run's counts came after these.
+    #[must_use]
+    pub fn since(self, begun: &Counts) -> Counts {
+        Counts {
+            visited: self.visited - begun.visited,
+            changed: self.changed - begun.changed,
+            failed: self.failed - begun.failed,
+            ..self
+        }
+    }
+
     /// Adds what another part of the invocation counted.
     pub fn add(&mut self, other: &Counts) {
         self.visited += other.visited;

@@ -340,6 +340,6 @@ async fn invoke((store, clock): (Store, LocalClock), function: usize, slot: Time
             let is_done = matches!(summary.outcome, RunOutcome::Done | RunOutcome::AlreadyDone);
             is_done && summary.failed == 0
         }
-        Ok(SweepAnswer::Tickets(_)) | Err(_) => false,
+        Ok(SweepAnswer::Tickets { .. }) | Err(_) => false,
     }
 }
