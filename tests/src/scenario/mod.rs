@@ -72,7 +72,8 @@ pub struct Lived {
 }
 
 impl Lived {
-    /// Lives through the scenario of a seed, until nothing is left to do.
+    /// Lives through the scenario of a seed, until nothing is left to do. What happens is on the heap: it is
+    /// large where nothing is optimised.
     ///
     /// # Errors
     /// When something is never done, or the embedded engine cannot be used.
@@ -80,9 +81,10 @@ impl Lived {
         let history = History::of(seed);
         let mut world = World::start(seed).await?;
         for step in &history.steps {
-            world.step(step).await.with_context(|| format!("at {}", step.at))?;
+            let what_happens = Box::pin(world.step(step));
+            what_happens.await.with_context(|| format!("at {}", step.at))?;
         }
-        world.settle().await.context("after the weather cleared")?;
+        Box::pin(world.settle()).await.context("after the weather cleared")?;
         Ok(Lived { world, history })
     }
 
@@ -97,7 +99,7 @@ impl Lived {
     /// # Errors
     /// The first that was not, and where.
     pub async fn look(mut self) -> Result<Report> {
-        promises::look(&mut self.world, &self.history).await?;
+        Box::pin(promises::look(&mut self.world, &self.history)).await?;
         Ok(std::mem::take(&mut self.world.report))
     }
 }

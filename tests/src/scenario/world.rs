@@ -331,9 +331,9 @@ async fn invoke((store, clock): (Store, LocalClock), function: usize, slot: Time
         sweep: SweepKind::All,
     });
     let answer = match function {
-        0 => evaluate::handle(&app, event, None).await,
-        1 => score::handle(&app, event, None).await,
-        _ => comply::handle(&app, event, None).await,
+        0 => Box::pin(evaluate::handle(&app, event, None)).await,
+        1 => Box::pin(score::handle(&app, event, None)).await,
+        _ => Box::pin(comply::handle(&app, event, None)).await,
     };
     match answer {
         Ok(SweepAnswer::Summary(summary)) => {
