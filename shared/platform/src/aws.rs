@@ -85,7 +85,7 @@ impl Environment {
 const AMAZON_TRUST: &[u8] = include_bytes!("amazon-trust.pem");
 
 /// The one HTTP stack that the pack compiles, for AWS endpoints. To read all of a system's roots is most of
-/// what a function does to start; Amazon's five are a tenth of that.
+/// what a function does to start.
 ///
 /// # Panics
 /// Never: five certificates that can be read are given, or the system's.

@@ -195,19 +195,15 @@ pub async fn scheduled(
         segment: 0,
         segments: 1,
     };
-    let summary = |outcome, progress: &RunProgress| Summary {
-        outcome,
-        at: slot.at,
-        visited: progress.visited,
-        changed: progress.changed,
-        failed: progress.failed,
-        work: Counts::default(),
-    };
     let store = &app.store;
     let mut progress = match store.start_run(&slot, app.clock.now()).await? {
         RunStart::Go(progress) => progress,
-        RunStart::Done(progress) => return Ok(summary(RunOutcome::AlreadyDone, &progress)),
-        RunStart::Busy => return Ok(summary(RunOutcome::Busy, &RunProgress::default())),
+        RunStart::Done(progress) => {
+            return Ok(Summary::idle(&slot, RunOutcome::AlreadyDone, &progress));
+        }
+        RunStart::Busy => {
+            return Ok(Summary::idle(&slot, RunOutcome::Busy, &RunProgress::default()));
+        }
     };
     let lifecycle = store.lifecycle().await?;
     let limits = Limits {
@@ -235,8 +231,7 @@ pub async fn scheduled(
         Err(error) => tracing::warn!(%error, "nothing was learnt"),
     }
     store.finish_run(&slot, &progress, app.clock.now()).await?;
-    let work = Counts::of(&progress);
-    Ok(Summary { work, ..summary(RunOutcome::Done, &progress) })
+    Ok(Summary::of(&slot, RunOutcome::Done, &progress, &Counts::default()))
 }
 
 /// Fits what the nightly run needs and what is due, and goes on with it: the rhythm, where risk goes by

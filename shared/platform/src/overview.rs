@@ -187,13 +187,9 @@ pub async fn scheduled(
         segment: 0,
         segments: 1,
     };
-    let summary = |outcome, changed| Summary {
-        outcome,
-        at: slot.at,
-        visited: 0,
-        changed,
-        failed: 0,
-        work: Counts { changed, ..Counts::default() },
+    let summary = |outcome, changed| {
+        let progress = RunProgress { changed, ..RunProgress::default() };
+        Summary::of(&slot, outcome, &progress, &Counts::default())
     };
     match app.store.start_run(&slot, app.clock.now()).await? {
         RunStart::Go(_) => {}

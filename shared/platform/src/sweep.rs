@@ -118,6 +118,25 @@ pub struct Summary {
     pub work: Counts,
 }
 
+impl Summary {
+    /// Of a run that has come so far, of which `begun` was counted before this invocation.
+    pub(crate) fn of(
+        slot: &RunSlot,
+        outcome: RunOutcome,
+        progress: &RunProgress,
+        begun: &Counts,
+    ) -> Summary {
+        let RunProgress { visited, changed, failed, .. } = *progress;
+        let work = Counts::of(progress).since(begun);
+        Summary { outcome, at: slot.at, visited, changed, failed, work }
+    }
+
+    /// Of a run that this invocation does nothing of.
+    pub(crate) fn idle(slot: &RunSlot, outcome: RunOutcome, progress: &RunProgress) -> Summary {
+        Summary::of(slot, outcome, progress, &Counts::of(progress))
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -407,7 +426,7 @@ impl Sweep<'_> {
         for segment in 0..segments {
             queue.send(&RunSlot { segment, segments, ..slot.clone() }).await?;
         }
-        Ok(summary(slot, RunOutcome::Split, &RunProgress::default()))
+        Ok(Summary::idle(slot, RunOutcome::Split, &RunProgress::default()))
     }
 
     /// Walks one segment of the table (all of it, where there is one).
@@ -415,9 +434,11 @@ impl Sweep<'_> {
         let mut progress = match self.app.store.start_run(slot, self.app.clock.now()).await? {
             RunStart::Go(progress) => progress,
             RunStart::Done(progress) => {
-                return Ok(summary(slot, RunOutcome::AlreadyDone, &progress));
+                return Ok(Summary::idle(slot, RunOutcome::AlreadyDone, &progress));
             }
-            RunStart::Busy => return Ok(summary(slot, RunOutcome::Busy, &RunProgress::default())),
+            RunStart::Busy => {
+                return Ok(Summary::idle(slot, RunOutcome::Busy, &RunProgress::default()));
+            }
         };
         let begun = Counts::of(&progress);
         loop {
@@ -432,8 +453,7 @@ impl Sweep<'_> {
             if let (true, Some(queue)) = (self.is_late(), self.app.queue.as_ref()) {
                 self.app.store.release_run(slot, &progress, self.app.clock.now()).await?;
                 queue.send(slot).await?;
-                let work = Counts::of(&progress).since(&begun);
-                return Ok(Summary { work, ..summary(slot, RunOutcome::HandedOn, &progress) });
+                return Ok(Summary::of(slot, RunOutcome::HandedOn, &progress, &begun));
             }
             self.app.store.checkpoint_run(slot, &progress, self.app.clock.now()).await?;
         }
@@ -441,8 +461,7 @@ impl Sweep<'_> {
         if progress.failed > 0 && progress.failed == progress.visited {
             return Err(SweepError::AllFailed(progress.visited));
         }
-        let work = Counts::of(&progress).since(&begun);
-        Ok(Summary { work, ..summary(slot, RunOutcome::Done, &progress) })
+        Ok(Summary::of(slot, RunOutcome::Done, &progress, &begun))
     }
 
     /// Visits the customers whose `due_at` has come. What is not reached in time stays due, and is
@@ -464,8 +483,7 @@ impl Sweep<'_> {
         if progress.failed > 0 && progress.failed == progress.visited {
             return Err(SweepError::AllFailed(progress.visited));
         }
-        let work = Counts::of(&progress);
-        Ok(Summary { work, ..summary(slot, RunOutcome::Done, &progress) })
+        Ok(Summary::of(slot, RunOutcome::Done, &progress, &Counts::default()))
     }
 
     /// Decides about the customers of a page and makes that true, several at a time.
@@ -579,17 +597,6 @@ impl Sweep<'_> {
     fn is_late(&self) -> bool {
         let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
         left.is_some_and(|left| left < HAND_ON_BEFORE)
-    }
-}
-
-fn summary(slot: &RunSlot, outcome: RunOutcome, progress: &RunProgress) -> Summary {
-    Summary {
-        outcome,
-        at: slot.at,
-        visited: progress.visited,
-        changed: progress.changed,
-        failed: progress.failed,
-        work: Counts::default(),
     }
 }
 
