@@ -148,11 +148,6 @@ impl Served {
     /// Sends an event that is to fail: the type of the error.
     async fn failure(&self, event: Json) -> Result<String> {
         self.measured.fetch_add(1, Ordering::Relaxed);
-        self.refusal(event).await
-    }
-
-    /// Sends an event that never gets as far as to be measured: the type of the error.
-    async fn refusal(&self, event: Json) -> Result<String> {
         match self.function.invoke(event).await {
             Err(InvocationError::Function { error_type, message }) => {
                 ensure!(!message.is_empty(), "{error_type} says nothing");

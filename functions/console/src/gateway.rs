@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use axum::body::to_bytes;
-use axum::http::Uri;
-use axum::http::header::CONTENT_ENCODING;
-use axum::response::IntoResponse as _;
-use lambda_http::request::RequestContext;
-use lambda_http::{Body, Error, Request, RequestExt, Response};
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Uri};
+use axum::response::{IntoResponse as _, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use platform::gateway::{Answer, Authorizer, Event};
 use tower::ServiceExt;
 
 use crate::App;
@@ -22,6 +21,8 @@ use crate::visitor::{Role, Visitor};
 
 /// Paths whose next segment is a customer's id: of the API, of forms that call it, and of pages.
 const CUSTOMERS: [&str; 3] = ["/api/customers/", "/do/customers/", "/customers/"];
+/// All but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The id of a customer in a route of the API.
 const CUSTOMER: &str = "/api/customers/{id}/";
 
@@ -36,20 +37,28 @@ pub(crate) struct Caller(pub(crate) String);
 
 /// Answers a request of API Gateway or of a function URL, unless its caller asks too often. What goes
 /// wrong is an answer too.
-///
-/// # Errors
-/// When the answer's body cannot be collected, which is always in memory.
-pub async fn handle(
-    app: &Arc<App>,
-    limits: &Limits,
-    mut request: Request,
-) -> Result<Response<Body>, Error> {
-    let visitor = visitor(&request);
+pub async fn handle(app: &Arc<App>, limits: &Limits, event: Event) -> Answer {
+    let response = respond(app, limits, event).await;
+    let (head, body) = response.into_parts();
+    // The router's bodies are in memory: reading one cannot fail.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Answer::new(&head, &body)
+}
+
+async fn respond(app: &Arc<App>, limits: &Limits, event: Event) -> Response {
+    let checked = event.authorizer().cloned().unwrap_or_default();
+    let visitor = visitor(&checked);
     let caller = visitor.as_ref().map_or("", |visitor| visitor.name.as_str());
     if let Err(seconds) = limits.take(caller, app.clock.now()) {
-        return respond(Problem::too_many(seconds).into_response()).await;
+        return Problem::too_many(seconds).into_response();
     }
-    if let Some((path, literal)) = customer_path(request.raw_http_path()) {
+    let path = customer_path(event.path());
+    let Some(request) = event.request() else {
+        let message = "the request is damaged: its path, its method, or the base64 of its body";
+        return Problem::bad("invalid_request", message).into_response();
+    };
+    let mut request = request.map(Body::from);
+    if let Some((path, literal)) = path {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
             *request.uri_mut() = uri;
@@ -58,56 +67,38 @@ pub async fn handle(
             request.extensions_mut().insert(literal);
         }
     }
-    if let Some(refused) = refused(&request) {
-        return respond(refused.into_response()).await;
+    if let Some(refused) = refused(&checked, &request) {
+        return refused.into_response();
     }
     if let Some(visitor) = visitor {
         request.extensions_mut().insert(Caller(visitor.name.clone()));
         request.extensions_mut().insert(visitor);
     }
-    let answer = match crate::router(Arc::clone(app)).oneshot(request).await {
+    match crate::router(Arc::clone(app)).oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
-    };
-    respond(answer).await
-}
-
-async fn respond(answer: axum::response::Response) -> Result<Response<Body>, Error> {
-    let (head, body) = answer.into_parts();
-    let body = to_bytes(body, usize::MAX).await?;
-    // As text where it is one: anything else is base64 on its way through API Gateway.
-    let body = match head.headers.contains_key(CONTENT_ENCODING) {
-        _ if body.is_empty() => Body::Empty,
-        true => Body::Binary(body.to_vec()),
-        false => Body::Text(String::from_utf8_lossy(&body).into_owned()),
-    };
-    Ok(Response::from_parts(head, body))
+    }
 }
 
 /// What a token does not allow of the API. Forms of pages are checked where they are read.
-fn refused(request: &Request) -> Option<Problem> {
-    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
-    context.authorizer.as_ref()?.jwt.as_ref()?;
+fn refused<B>(checked: &Authorizer, request: &Request<B>) -> Option<Problem> {
+    checked.jwt.as_ref()?;
     let call = request.uri().path().strip_prefix("/api/")?;
     let needed = Role::needed(request.method(), call);
-    let is_allowed = visitor(request).is_some_and(|visitor| visitor.role >= needed);
+    let is_allowed = visitor(checked).is_some_and(|visitor| visitor.role >= needed);
     (!is_allowed).then(|| Problem::role(needed.as_str()))
 }
 
 /// Who asks: as the gateway has read it from a token, or an identity of IAM, whose policy says which
 /// methods it may use.
-fn visitor(request: &Request) -> Option<Visitor> {
-    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
-    let authorizer = context.authorizer.as_ref()?;
-    match &authorizer.jwt {
+fn visitor(checked: &Authorizer) -> Option<Visitor> {
+    match &checked.jwt {
         Some(token) => Visitor::of_claims(&token.claims),
-        None => caller(request).map(|Caller(name)| Visitor { name, role: Role::Admin }),
+        None => {
+            let name = checked.iam.as_ref()?.user_arn.clone()?;
+            Some(Visitor { name, role: Role::Admin })
+        }
     }
-}
-
-fn caller(request: &Request) -> Option<Caller> {
-    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
-    context.authorizer.as_ref()?.iam.as_ref()?.user_arn.clone().map(Caller)
 }
 
 /// The path of a customer with its id as one encoded segment, and the id as it came where it may
@@ -163,20 +154,18 @@ fn is_encoded(path: &str) -> bool {
 
 /// A text as one segment of a path, or as one value of a query.
 pub(crate) fn encode(id: &str) -> String {
-    use std::fmt::Write;
-    id.bytes().fold(String::with_capacity(id.len() * 3), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
+    utf8_percent_encode(id, RESERVED).to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value as Json, json};
+
     use super::*;
+
+    fn checked(authorizer: Json) -> Authorizer {
+        serde_json::from_value(authorizer).unwrap()
+    }
 
     fn path(raw: &str) -> String {
         customer_path(raw).map(|(path, _)| path).unwrap_or_default()
@@ -225,25 +214,6 @@ mod tests {
     }
 
     #[test]
-    fn the_event_of_an_http_api_becomes_the_request_that_was_sent() {
-        let event = serde_json::json!({
-            "version": "2.0", "routeKey": "GET /api/{proxy+}",
-            "rawPath": "/api/customers/Jane & Söhne/50 %/events", "rawQueryString": "limit=5",
-            "headers": {"host": "x.execute-api.eu-west-1.amazonaws.com"}, "isBase64Encoded": false,
-            "requestContext": {
-                "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
-                "timeEpoch": 1, "http": {"method": "GET", "path": "/", "protocol": "HTTP/1.1"},
-            },
-        });
-        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-        assert_eq!(
-            path(request.raw_http_path()),
-            "/api/customers/Jane%20%26%20S%C3%B6hne%2F50%20%25/events"
-        );
-        assert_eq!(request.uri().query(), Some("limit=5"));
-    }
-
-    #[test]
     fn what_is_done_with_a_task_is_below_its_customer() {
         assert_eq!(
             path("/api/customers/a/b/tasks/rescue.call/done"),
@@ -255,44 +225,23 @@ mod tests {
 
     #[test]
     fn a_token_tells_who_looks_and_what_they_may_do() {
-        let event = |claims: serde_json::Value| {
-            let event = serde_json::json!({
-                "version": "2.0", "routeKey": "GET /{proxy+}", "rawPath": "/customers",
-                "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
-                "requestContext": {
-                    "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
-                    "timeEpoch": 1, "http": {"method": "GET", "path": "/", "protocol": "HTTP/1.1"},
-                    "authorizer": {"jwt": {"claims": claims, "scopes": null}},
-                },
-            });
-            lambda_http::request::from_str(&event.to_string()).unwrap()
-        };
-        let kim = event(
-            serde_json::json!({"email": "kim@example.com", "cognito:groups": "[lifecycle-operator x]"}),
-        );
+        let event = |claims: Json| checked(json!({"jwt": {"claims": claims, "scopes": null}}));
+        let kim =
+            event(json!({"email": "kim@example.com", "cognito:groups": "[lifecycle-operator x]"}));
         let expected = Visitor { name: "kim@example.com".into(), role: Role::Operator };
         assert_eq!(visitor(&kim), Some(expected));
-        assert_eq!(visitor(&event(serde_json::json!({"sub": "1"}))), None);
+        assert_eq!(visitor(&event(json!({"sub": "1"}))), None);
     }
 
     #[test]
     fn a_token_opens_the_api_as_far_as_its_role_goes() {
-        let call = |method: &str, path: &str, authorizer: serde_json::Value| {
-            let event = serde_json::json!({
-                "version": "2.0", "routeKey": "ANY /api/{proxy+}", "rawPath": path,
-                "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
-                "requestContext": {
-                    "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
-                    "timeEpoch": 1, "http": {"method": method, "path": path, "protocol": "HTTP/1.1"},
-                    "authorizer": authorizer,
-                },
-            });
-            let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-            refused(&request).map(|problem| (problem.status, problem.code))
+        let call = |method: &str, path: &str, authorizer: Json| {
+            let request = Request::builder().method(method).uri(path).body(()).unwrap();
+            refused(&checked(authorizer), &request).map(|problem| (problem.status, problem.code))
         };
         let token = |role: &str| {
-            let claims = serde_json::json!({"sub": "kim", "lifecycle_role": role});
-            serde_json::json!({"jwt": {"claims": claims, "scopes": null}})
+            let claims = json!({"sub": "kim", "lifecycle_role": role});
+            json!({"jwt": {"claims": claims, "scopes": null}})
         };
         let no = Some((403, "role_needed"));
         for (method, path, allowed_from) in [
@@ -310,24 +259,17 @@ mod tests {
                 assert_eq!(call(method, path, token(role.as_str())), expected, "{role:?} {path}");
             }
             assert_eq!(call(method, path, token("owner")), no, "{path}");
-            let iam = serde_json::json!({"iam": {"userArn": "arn:aws:iam::1:user/kim"}});
+            let iam = json!({"iam": {"userArn": "arn:aws:iam::1:user/kim"}});
             assert_eq!(call(method, path, iam), None, "its policy says what it may do");
         }
     }
 
     #[test]
-    fn who_the_gateway_has_checked_is_known() {
-        let event = serde_json::json!({
-            "version": "2.0", "routeKey": "POST /api/{proxy+}", "rawPath": "/api/customers/a/move",
-            "rawQueryString": "", "headers": {}, "isBase64Encoded": false,
-            "requestContext": {
-                "accountId": "1", "apiId": "x", "stage": "$default", "requestId": "1",
-                "timeEpoch": 1, "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1"},
-                "authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/kim"}},
-            },
-        });
-        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-        assert_eq!(caller(&request), Some(Caller("arn:aws:iam::1:user/kim".into())));
+    fn an_identity_of_iam_is_known_by_its_arn() {
+        let iam = checked(json!({"iam": {"accountId": "1", "userArn": "arn:aws:iam::1:user/kim"}}));
+        let expected = Visitor { name: "arn:aws:iam::1:user/kim".into(), role: Role::Admin };
+        assert_eq!(visitor(&iam), Some(expected));
+        assert_eq!(visitor(&Authorizer::default()), None);
     }
 
     #[test]

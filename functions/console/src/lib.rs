@@ -44,6 +44,7 @@ pub mod tasks;
 mod visitor;
 mod waivers;
 
+use platform::gateway::Answer;
 use platform::handoff::Handoff;
 use platform::telemetry::Counts;
 use platform::{Clock, Store};
@@ -66,6 +67,6 @@ pub struct App {
 
 /// What an answer counts as in the function's metrics.
 #[must_use]
-pub fn counts<B>(answer: &axum::http::Response<B>) -> Counts {
-    Counts { failed: u64::from(answer.status().is_server_error()), ..Counts::default() }
+pub fn counts(answer: &Answer) -> Counts {
+    Counts { failed: u64::from(answer.status_code >= 500), ..Counts::default() }
 }

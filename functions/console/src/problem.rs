@@ -233,8 +233,11 @@ impl From<Refused> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
-        if let StoreError::Cursor = error {
-            return Problem::cursor();
+        match error {
+            StoreError::Cursor => return Problem::cursor(),
+            // Nothing failed: somebody was faster under the same key.
+            StoreError::Repeated => return Problem::key_in_use(),
+            _ => {}
         }
         tracing::error!(
             error = &error as &dyn Error,
@@ -332,6 +335,8 @@ mod tests {
         let many = Problem::too_many(3).into_response();
         assert_eq!(many.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(many.headers()[header::RETRY_AFTER], "3");
+        let repeated = Problem::from(StoreError::Repeated);
+        assert_eq!((repeated.status, repeated.code), (409, "idempotency_key_in_use"));
         let cursor = Problem::from(StoreError::Cursor).into_response();
         assert_eq!(cursor.status(), StatusCode::BAD_REQUEST);
         assert_eq!(cursor.headers()[header::CONTENT_TYPE], "application/problem+json");

@@ -65,10 +65,6 @@ pub(crate) const PATHS: [(&str, Endpoint); 15] = [
     ("/v1/a", Endpoint::Call(EventKind::Alias)),
 ];
 
-/// The path and query of a request as its sender wrote them, where they are not the router's.
-#[derive(Debug, Clone)]
-pub(crate) struct Received(pub(crate) String);
-
 impl Endpoint {
     /// What a path of the tracking API takes.
     pub(crate) fn of(path: &str) -> Option<Endpoint> {

@@ -3,13 +3,14 @@
 //! This crate holds no business rule. Where things live: [`store`] is the four tables, [`sweep`]
 //! walks all customers or those that are due, [`publish`] sends messages to SNS and [`post`] to other receivers, over [`egress`], [`learn`] has the history
 //! teach, [`adherence`] reads how standards are kept, [`settings`] reads the environment, [`telemetry`] writes logs and one metric event per invocation, [`aws`] builds the
-//! clients and [`lambda`] runs the loop.
+//! clients and [`lambda`] runs the loop, of which [`gateway`] reads the HTTP requests.
 
 pub mod adherence;
 pub mod aws;
 pub mod clock;
 pub mod codec;
 pub mod egress;
+pub mod gateway;
 pub mod handoff;
 pub mod lambda;
 pub mod learn;

@@ -21,6 +21,7 @@ use axum::http::request::Parts;
 use domain::feed::{Feed, Scheme, Sender, SenderKind, presets};
 use domain::lifecycle::Lifecycle;
 use jiff::Timestamp;
+use platform::gateway::Received;
 use platform::store::Secret;
 
 pub(crate) use self::signature::payload;
@@ -28,7 +29,7 @@ use self::signature::{Refusal, Signed};
 use crate::body;
 use crate::call::{Came, Delivery};
 use crate::feed::{self, Identity, Mapping};
-use crate::http::{self, Received, Taken};
+use crate::http::{self, Taken};
 use crate::items::Item;
 use crate::problem::Problem;
 use crate::{App, bus};
