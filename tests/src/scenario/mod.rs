@@ -84,7 +84,7 @@ impl Lived {
             let what_happens = Box::pin(world.step(step));
             what_happens.await.with_context(|| format!("at {}", step.at))?;
         }
-        Box::pin(world.settle()).await.context("after the weather cleared")?;
+        Box::pin(world.settle(history.end())).await.context("after the weather cleared")?;
         Ok(Lived { world, history })
     }
 

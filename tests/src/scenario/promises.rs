@@ -25,7 +25,7 @@ use platform::store::{QuarantineFilter, Versioned};
 use platform::{CustomerKey, Store};
 use serde_json::Value as Json;
 
-use super::history::{ACCOUNTS, DAYS, History, start};
+use super::history::{ACCOUNTS, History};
 use super::world::World;
 
 /// Looks at all of them.
@@ -39,7 +39,7 @@ pub(super) async fn look(world: &mut World, history: &History) -> Result<()> {
             is_logged_once(&world.store, &key, calls).await?;
             let found = world.store.customer(&key).await?;
             let expected = told_in_order(&plain, &key, calls, &world.lifecycle).await?;
-            counts_as(&found.customer, &expected.customer, &world.lifecycle)?;
+            counts_as(&found.customer, &expected.customer, &world.lifecycle, history.end())?;
             let journal = journal(&world.store, &key).await?;
             verifies(&found, &journal)?;
             follows(&journal)?;
@@ -98,8 +98,12 @@ async fn told_in_order(
     Ok(plain.customer(key).await?)
 }
 
-fn counts_as(found: &Customer, expected: &Customer, lifecycle: &Lifecycle) -> Result<()> {
-    let at = start() + jiff::SignedDuration::from_hours(24 * (DAYS + 5));
+fn counts_as(
+    found: &Customer,
+    expected: &Customer,
+    lifecycle: &Lifecycle,
+    at: Timestamp,
+) -> Result<()> {
     let numbers = |customer: &Customer| -> Vec<Option<f64>> {
         let facts = Facts::new(customer, lifecycle, at);
         (0..lifecycle.metrics.len()).map(|metric| facts.metric(metric)).collect()

@@ -22,7 +22,7 @@ use platform::{CustomerKey, Store};
 use tokio::task::JoinHandle;
 
 use super::Report;
-use super::history::{ACCOUNTS, DAYS, Decision, Delivery, Step, What, start};
+use super::history::{ACCOUNTS, Decision, Delivery, Step, What, start};
 use crate::faults::{Attempts, Faults};
 use crate::sender::deliver;
 use crate::stack::WRITE_KEY;
@@ -267,8 +267,8 @@ impl World {
         bail!("a person was not heard in {MAX_ROUNDS} rounds")
     }
 
-    /// Clears the weather, and goes on until nothing is left to do.
-    pub(super) async fn settle(&mut self) -> Result<()> {
+    /// Clears the weather, and goes on from an instant until nothing is left to do.
+    pub(super) async fn settle(&mut self, at: Timestamp) -> Result<()> {
         self.report.deaths += usize::from(self.faults.revive());
         for faults in [&self.faults, &self.topics] {
             let calls = faults.calls();
@@ -276,7 +276,7 @@ impl World {
             self.report.note(calls, injected);
         }
         self.is_calm = true;
-        self.now = start() + SignedDuration::from_hours(24 * (DAYS + 5));
+        self.now = at;
         self.process = self.fresh();
         for delivery in std::mem::take(&mut self.outstanding) {
             self.deliver(delivery).await;
