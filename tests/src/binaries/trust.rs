@@ -34,10 +34,12 @@ async fn believes_the_roots_it_is_told(binary: &str) -> Result<()> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("https://localhost:{}", listener.local_addr()?.port());
-    let mut handshakes = answer_handshakes(listener, TlsAcceptor::from(Arc::new(config)));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     for (trusted, is_believed) in [(None, false), (Some("amazon"), false), (Some("system"), true)] {
+        // Of its own: what a process before this one began may end late.
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("https://localhost:{}", listener.local_addr()?.port());
+        let mut handshakes = answer_handshakes(listener, acceptor.clone());
         let function = spawn(binary, &endpoint, trusted, roots.path()).await?;
         let at = "2026-01-15T10:30:00Z";
         let tick = json!({ "schedule": "notify-tick", "scheduled_time": at, "sweep": "due" });
