@@ -16,8 +16,11 @@ from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+
+from functions import FUNCTIONS, build  # noqa: E402
+
 PEER = ROOT / "target" / "peer"
-FUNCTIONS = ["ingest", "evaluate", "score", "comply", "notify", "console"]
 REQUIREMENTS = Path(__file__).with_name("peer") / "requirements.txt"
 
 
@@ -35,17 +38,15 @@ def main() -> int:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
     if name == "functions":
-        return functions(python, options)
+        return measure(python, options)
     command = ["cargo", "bench", "--locked", "--workspace", "--bench", name]
     environment = {**os.environ, "PEER_PYTHON": str(python)}
     return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
-def functions(python: Path, options: list[str]) -> int:
+def measure(python: Path, options: list[str]) -> int:
     """The release binaries, measured by a program of the debug build: it is not what is measured."""
-    binaries = [part for function in FUNCTIONS for part in ("--bin", function)]
-    build = ["cargo", "build", "--locked", "--workspace"]
-    subprocess.run([*build, "--release", *binaries], cwd=ROOT, check=True)
+    build(FUNCTIONS)
     # What the tests are built with, so that it is not built twice.
     tests = ["cargo", "test", "--locked", "--workspace", "--no-run", "--test", "scenarios"]
     subprocess.run(tests, cwd=ROOT, check=True)

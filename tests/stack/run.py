@@ -15,14 +15,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
+sys.path.append(str(ROOT / "tests"))
+
+from functions import FUNCTIONS  # noqa: E402
+
 ENVIRONMENT = ROOT / "target" / "stack-venv"
-FUNCTIONS = ("ingest", "evaluate", "score", "comply", "notify", "console", "lifecycle")
 
 
 def main() -> int:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     binaries = Path(sys.argv[1] if len(sys.argv) > 1 else target / "debug").resolve()
-    if missing := [name for name in FUNCTIONS if not (binaries / name).is_file()]:
+    if missing := [name for name in (*FUNCTIONS, "lifecycle") if not (binaries / name).is_file()]:
         print(f"{binaries} has no {', '.join(missing)}: run `cargo build --workspace --bins` first", file=sys.stderr)
         return 2
     python = ENVIRONMENT / "bin" / "python"

@@ -16,8 +16,11 @@ from io import BytesIO
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+
+from functions import FUNCTIONS, build  # noqa: E402
+
 PLACE = ROOT / "target" / "reproducible"
-FUNCTIONS = ["ingest", "evaluate", "score", "comply", "notify", "console"]
 
 
 def main() -> int:
@@ -47,13 +50,10 @@ def built(folder: str, functions: list[str]) -> dict[str, str]:
         committed.extractall(sources, filter="data")
     cargo_home = os.environ.get("CARGO_HOME", Path.home() / ".cargo")
     environment = {
-        **os.environ,
         "CARGO_TARGET_DIR": str(sources / "target"),
         "RUSTFLAGS": f"--remap-path-prefix={sources}=/src --remap-path-prefix={cargo_home}=/cargo",
     }
-    binaries = [part for name in functions for part in ("--bin", name)]
-    command = ["cargo", "build", "--locked", "--workspace", "--release", *binaries]
-    subprocess.run(command, cwd=sources, check=True, env=environment)
+    build(functions, sources, environment)
     release = sources / "target" / "release"
     return {name: hashlib.sha256((release / name).read_bytes()).hexdigest() for name in functions}
 

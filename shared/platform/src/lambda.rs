@@ -22,6 +22,8 @@ pub async fn serve_sweep(
     handle: impl AsyncFn(&App, SweepEvent, Option<Instant>) -> Result<SweepAnswer, SweepError>,
     clock: Clock,
 ) -> Result<(), lambda_runtime::Error> {
+    // A customer whose decision panics would end the sweep of all others.
+    const { assert!(cfg!(panic = "unwind"), "a sweep is built so that panics unwind") };
     let environment = Environment::from_env(function, clock).await?;
     let (queue, vault) = (environment.ticket_queue(), environment.vault());
     let Environment { store, clock, telemetry, .. } = environment;
