@@ -11,7 +11,7 @@ use domain::by_hand::{self, NeedsReason};
 use domain::feed::health::FeedHealth;
 use domain::journal::FindingOutcome;
 use jiff::Timestamp;
-use platform::adherence::{Span, read};
+use platform::adherence::{DEFAULT_DAYS, Span, read};
 use platform::store::Finding;
 use serde_json::{Value as Json, json};
 
@@ -341,7 +341,7 @@ pub async fn adherence(args: AdherenceArgs) -> Result<ExitCode> {
     )?;
     let now = LocalClock::system().now();
     let ends = (args.from.as_deref(), args.to.as_deref());
-    let span = Span::asked(ends, &lifecycle.calendar, 30, now)?;
+    let span = Span::asked(ends, &lifecycle.calendar, DEFAULT_DAYS, now)?;
     let (from, to) = (span.from(), span.to());
     let by = By::parse(&args.by).unwrap_or(By::Standard);
     let rows = read(&target.store, &lifecycle, by, span, now).await?;

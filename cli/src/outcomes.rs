@@ -8,7 +8,7 @@ use clap::Args;
 use domain::outcome::{Row, Share};
 use jiff::SignedDuration;
 use platform::adherence::Span;
-use platform::outcomes::read;
+use platform::outcomes::{DEFAULT_DAYS, read};
 
 use crate::clock::LocalClock;
 use crate::target::{Target, TargetArgs};
@@ -57,7 +57,7 @@ pub async fn run(args: OutcomesArgs) -> Result<ExitCode> {
     )?;
     let now = LocalClock::system().now();
     let ends = (args.from.as_deref(), args.to.as_deref());
-    let span = Span::asked(ends, &lifecycle.calendar, 180, now)?.until(now)?;
+    let span = Span::asked(ends, &lifecycle.calendar, DEFAULT_DAYS, now)?.until(now)?;
     let horizon = SignedDuration::from_hours(24 * i64::from(args.horizon));
     let rows = read(&target.store, &lifecycle, span, horizon).await?;
     let mut out = std::io::stdout();

@@ -89,14 +89,10 @@ impl Stack {
 
     /// Starts a function on the tables of another endpoint.
     async fn spawn_on(&self, tables: &str, name: &'static str, binary: &str) -> Result<Served> {
-        let names = table_names(TABLE_PREFIX);
         let arn = |topic: &str| format!("{topic}=arn:aws:sns:us-east-1:123456789012:{topic}");
         let queue = format!("{}/123456789012/{name}-tickets", self.sns_endpoint);
         let config = FunctionConfig::new(name)
-            .env("EVENTS_TABLE", names.events)
-            .env("CUSTOMERS_TABLE", names.customers)
-            .env("JOURNAL_TABLE", names.journal)
-            .env("CONTROL_TABLE", names.control)
+            .tables(table_names(TABLE_PREFIX))
             .env("TOPICS", format!("{},{}", arn("team"), arn("urgent")))
             .env("SWEEP_QUEUE_URL", queue)
             .env("PRIVACY_QUEUE_URL", format!("{}/123456789012/comply-tickets", self.sns_endpoint))

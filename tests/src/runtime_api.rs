@@ -17,6 +17,7 @@ use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use platform::settings::Tables;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -298,6 +299,14 @@ impl FunctionConfig {
     pub fn new(name: &str) -> FunctionConfig {
         let timeout = Duration::from_secs(30);
         FunctionConfig { name: name.to_owned(), memory_mb: 256, timeout, env: vec![] }
+    }
+
+    /// Adds where the tables are.
+    pub fn tables(self, names: Tables) -> FunctionConfig {
+        self.env("EVENTS_TABLE", names.events)
+            .env("CUSTOMERS_TABLE", names.customers)
+            .env("JOURNAL_TABLE", names.journal)
+            .env("CONTROL_TABLE", names.control)
     }
 
     /// Adds a variable.

@@ -6,16 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use domain::adherence::{self, By};
 use jiff::Timestamp;
-use platform::adherence::{Span, read};
+use platform::adherence::{DEFAULT_DAYS, Span, read};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::page::{Parameters, given};
 use crate::problem::{Errors, Problem};
-
-/// Which part of history is told where nothing is said.
-const DEFAULT_DAYS: i64 = 30;
 
 /// How well standards were kept.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

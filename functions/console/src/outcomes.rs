@@ -7,7 +7,7 @@ use axum::extract::State;
 use domain::outcome::{Lead, Row, Share};
 use jiff::{SignedDuration, Timestamp};
 use platform::adherence::Span;
-use platform::outcomes::read;
+use platform::outcomes::{DEFAULT_DAYS, read};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,8 +15,6 @@ use crate::App;
 use crate::page::{Parameters, given};
 use crate::problem::{Errors, Problem};
 
-/// Which part of history is told where nothing is said.
-const DEFAULT_DAYS: i64 = 180;
 /// How many days an alarm looks ahead where nothing is said, and at most.
 const DEFAULT_HORIZON: u16 = 60;
 const MAX_HORIZON: u16 = 365;

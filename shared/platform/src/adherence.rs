@@ -12,6 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::store::{CustomerFilter, CustomerKey, Store, StoreError};
 
+/// How many days are told of where nothing is said.
+pub const DEFAULT_DAYS: i64 = 30;
 /// The most days of one answer.
 pub const MAX_DAYS: i64 = 400;
 /// The most entries of the journal that are held for one answer.

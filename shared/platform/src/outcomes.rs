@@ -8,6 +8,9 @@ use jiff::SignedDuration;
 use crate::adherence::{AdherenceError, Span, happened};
 use crate::store::Store;
 
+/// How many days are told of where nothing is said.
+pub const DEFAULT_DAYS: i64 = 180;
+
 /// What the alarms of a part of history were worth, each looked ahead from by `horizon`. What came after
 /// the part is not known to it.
 ///

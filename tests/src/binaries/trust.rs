@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use platform::settings::Tables;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -78,13 +77,8 @@ async fn spawn(
     trusted: Option<&str>,
     roots: &Path,
 ) -> Result<Function> {
-    let Tables { events, customers, journal, control } =
-        lifecycle::embedded::table_names(super::TABLE_PREFIX);
     let config = FunctionConfig::new("notify")
-        .env("EVENTS_TABLE", events)
-        .env("CUSTOMERS_TABLE", customers)
-        .env("JOURNAL_TABLE", journal)
-        .env("CONTROL_TABLE", control)
+        .tables(lifecycle::embedded::table_names(super::TABLE_PREFIX))
         .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
         .env("SSL_CERT_FILE", roots.to_str().context("a path of this test")?);
     let config = match trusted {

@@ -52,13 +52,9 @@ impl Tables {
 
     /// What a function finds in its environment.
     pub(super) fn config(&self, name: &str) -> FunctionConfig {
-        let names = table_names(PREFIX);
         let arn = |topic: &str| format!("{topic}=arn:aws:sns:us-east-1:123456789012:{topic}");
         FunctionConfig::new(name)
-            .env("EVENTS_TABLE", names.events)
-            .env("CUSTOMERS_TABLE", names.customers)
-            .env("JOURNAL_TABLE", names.journal)
-            .env("CONTROL_TABLE", names.control)
+            .tables(table_names(PREFIX))
             .env("TOPICS", format!("{},{}", arn("team"), arn("urgent")))
             .env("SWEEP_QUEUE_URL", self.queue.url())
             .env("PRIVACY_QUEUE_URL", self.queue.url())

@@ -91,10 +91,8 @@ async fn told_in_order(
         );
     }
     events.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-    for event in events {
-        let at = event.at;
-        plain.commit(key, &[event], lifecycle, at).await?;
-    }
+    let last = events.last().context("there are calls")?.at;
+    plain.commit(key, &events, lifecycle, last).await?;
     Ok(plain.customer(key).await?)
 }
 
