@@ -265,9 +265,6 @@ def functions_are_built_from_their_folder(stack: Stack) -> Iterator[str]:
             yield f"{name}: BuildMethod is not rust-cargolambda"
         if metadata.get("BuildProperties", {}).get("Binary") != folder:
             yield f"{name}: Binary is not {folder}"
-        variables = resource["Properties"].get("Environment", {}).get("Variables", {})
-        if "SWEEP_QUEUE_URL" in variables and any("panic" in flag for flag in metadata.get("BuildProperties", {}).get("Flags", [])):
-            yield f"{name}: its panics must unwind: a customer whose decision panics would end the sweep of all others"
         if resource["Properties"].get("CodeUri") != f"functions/{folder}/":
             yield f"{name}: CodeUri is not functions/{folder}/"
         elif not (ROOT / "functions" / folder / "Cargo.toml").is_file():

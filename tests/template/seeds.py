@@ -33,7 +33,6 @@ class Seed(NamedTuple):
 
 
 SEEDS = [
-    Seed("sweep whose panics end it", "  ScoreFunction:", "{ Binary: score }", "{ Binary: score, Flags: [--config, \"profile.release.panic='abort'\"] }", "its panics must unwind"),
     Seed("rate in the plural of one", "  DueRate:", "- rate(1 minute)", "- rate(1 minutes)", "1 wants the unit `minute`"),
     Seed("rate in the singular of five", "  DueRate:", "Default: rate(5 minutes)", "Default: rate(5 minute)", "5 wants the unit `minutes`"),
     Seed("rate of nothing", "  DueRate:", "- rate(1 minute)", "- rate(0 minutes)", "a whole number from 1"),
